@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* whorl: a work-stealing task runtime with asynchronous I/O. This header includes all the others. */
+#ifndef WHORL_WHORL_H
+#define WHORL_WHORL_H
+
+#include <whorl/base.h>
+#include <whorl/file.h>
+#include <whorl/inspect.h>
+#include <whorl/net.h>
+#include <whorl/run.h>
+#include <whorl/signal.h>
+#include <whorl/task.h>
+#include <whorl/time.h>
+
+#endif
