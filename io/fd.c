@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Closing, as numbered steps. X = the closer, U = a task that uses the descriptor.
+ *
+ *   X1  sets CLOSING in the word, and counts itself      U1  counts itself in the word; gives up if CLOSING is set
+ *   X2  tells the reactor to cancel all on it            U2  submits. The reactor looks at CLOSING when it gives the
+ *   X3  writes `closer`, uncounts itself; if others          operation to the kernel, under the lock that X2 takes: it goes
+ *       are left, waits at its gate                          there before X2 and is found by it, or not at all
+ *   X4  sets CLOSED, closes the descriptor, clears       U3  uncounts itself; the last one opens the closer's gate
+ *       the word
+ *
+ * Between the two halves of X4 the number may already belong to a new file, whose user must not be told -EBADF for the old
+ * one's sake: U1 waits while it sees CLOSED. */
+#include "io/fd.h"
+#include "io/op.h"
+#include "io/sys.h"
+#include "runtime/scheduler.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <whorl/net.h>
+
+#define CLOSING ((uint64_t)1 << 63)
+#define CLOSED ((uint64_t)1 << 62)
+
+/* Entries come in chunks that are never freed: 2^26 descriptors at most. */
+#define CHUNK 4096
+#define CHUNKS 16384
+static struct whorl__fd *chunks[CHUNKS]; /* atomic; from NULL to a chunk once */
+
+static struct whorl__fd *make_chunk(struct whorl__fd **slot)
+{
+    struct whorl__fd *fresh = calloc(CHUNK, sizeof *fresh), *before = NULL;
+
+    /* Release: pairs with the acquire in `entry_of`. */
+    if (fresh && !whorl__cas_acq_rel(slot, &before, fresh)) {
+        free(fresh);
+        return before;
+    }
+    return fresh;
+}
+
+static struct whorl__fd *entry_of(int fd, bool make)
+{
+    struct whorl__fd *chunk;
+
+    if (fd < 0 || fd >= CHUNK * CHUNKS)
+        return NULL;
+    chunk = whorl__load_acquire(&chunks[fd / CHUNK]);
+    if (__builtin_expect(!chunk, 0) && make)
+        chunk = make_chunk(&chunks[fd / CHUNK]);
+    return chunk ? &chunk[fd % CHUNK] : NULL;
+}
+
+int whorl__fd_hold(int fd, struct whorl__fd **entry)
+{
+    struct whorl__fd *e = *entry = entry_of(fd, true);
+    uint64_t word;
+
+    if (__builtin_expect(!e, 0))
+        return fd < 0 || fd >= CHUNK * CHUNKS ? -EBADF : -ENOMEM;
+    word = whorl__load_relaxed(&e->word);
+    for (;;) {
+        if (__builtin_expect(word & CLOSED, 0)) {
+            sched_yield();
+            word = whorl__load_relaxed(&e->word);
+        } else if (__builtin_expect(word & CLOSING, 0)) {
+            return -EBADF;
+        } else if (whorl__cas_seq_cst(&e->word, &word, word + 1)) { /* U1 */
+            return 0;
+        }
+    }
+}
+
+void whorl__fd_release(struct whorl__fd *e)
+{
+    struct whorl_task *closer, *waiter;
+
+    /* U3. Acquire: pairs with X3; `closer` is visible. Release: X4 comes after what we did. */
+    if (__builtin_expect(whorl__sub_acq_rel(&e->word, (uint64_t)1) != CLOSING + 1, 1))
+        return;
+    closer = e->closer;
+    waiter = whorl__latch_open(&closer->gate);
+    if (waiter)
+        whorl__ready(waiter);
+}
+
+bool whorl__fd_closing(int fd)
+{
+    struct whorl__fd *e = entry_of(fd, false);
+
+    return e && whorl__load_seq_cst(&e->word) & CLOSING;
+}
+
+static void cancel_all(struct whorl__runtime *rt, int fd)
+{
+    struct whorl__op *next;
+
+    for (struct whorl__op *op = rt->ops->cancel_fd(rt->reactor, fd); op; op = next) {
+        next = op->next;
+        whorl__op_withdrawn(op);
+    }
+}
+
+/* X2, X3. */
+static void wait_for_users(struct whorl__fd *e, int fd, struct whorl_task *t)
+{
+    whorl__store_relaxed(&t->gate, (uintptr_t)0);
+    e->closer = t;
+    cancel_all(t->runtime, fd);
+    /* Release: pairs with the acquire in whorl__fd_release. */
+    if (whorl__sub_acq_rel(&e->word, (uint64_t)1) == CLOSING + 1)
+        return; /* they are all gone */
+    whorl__latch_wait(whorl__worker(), t, &t->gate, "close", (uintptr_t)fd, true);
+}
+
+int whorl_close(int fd)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_close", &w);
+    struct whorl__fd *e = entry_of(fd, true);
+    uint64_t word;
+    int err;
+
+    if (!e)
+        return fd < 0 || fd >= CHUNK * CHUNKS ? -EBADF : -ENOMEM;
+    word = whorl__load_relaxed(&e->word);
+    do {
+        if (word & CLOSING)
+            return -EBADF;
+    } while (!whorl__cas_seq_cst(&e->word, &word, word + (CLOSING + 1))); /* X1 */
+    if (word)
+        wait_for_users(e, fd, t);
+    whorl__store_relaxed(&e->more, 0);
+    whorl__store_release(&e->word, CLOSING | CLOSED); /* X4; nobody else changes the word now */
+    err = whorl__sys_close(fd);
+    whorl__store_release(&e->word, (uint64_t)0); /* pairs with the exchange in whorl__fd_hold */
+    return err;
+}

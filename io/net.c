@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+#include "io/fd.h"
+#include "io/op.h"
+#include "io/resolve.h"
+#include "io/sys.h"
+#include "runtime/fatal.h"
+#include "runtime/atomic.h"
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <whorl/net.h>
+
+#ifndef IORING_CQE_F_SOCK_NONEMPTY
+#define IORING_CQE_F_SOCK_NONEMPTY (1U << 2)
+#endif
+
+#define BACKLOG_DEFAULT 4096
+/* At most, in one operation: lengths have 32 bits there. */
+#define LENGTH_MAX ((size_t)1 << 30)
+
+static uint32_t length_of(size_t size)
+{
+    return (uint32_t)(size < LENGTH_MAX ? size : LENGTH_MAX);
+}
+
+static int listen_at(const struct whorl__address *a, const struct whorl_listen_options *o)
+{
+    int fd = whorl__sys_socket(a->any.sa_family, SOCK_STREAM);
+    int err;
+
+    if (fd < 0)
+        return fd;
+    err = whorl__sys_set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (!err && o && o->reuse_port)
+        err = whorl__sys_set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (!err && a->any.sa_family == AF_INET6)
+        err = whorl__sys_set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, o && o->v6_only);
+    if (!err)
+        err = whorl__sys_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* accepted sockets inherit it */
+    if (!err)
+        err = whorl__sys_bind(fd, &a->any, a->size);
+    if (!err)
+        err = whorl__sys_listen(fd, o && o->backlog > 0 ? o->backlog : BACKLOG_DEFAULT);
+    if (err) {
+        whorl__sys_close(fd);
+        return err;
+    }
+    return fd;
+}
+
+int whorl_tcp_listen(const char *host, uint16_t port, const struct whorl_listen_options *o)
+{
+    struct whorl__addresses found;
+    struct whorl_task *t;
+    int err = whorl__begin("whorl_tcp_listen", &t);
+    int fd;
+
+    if (err)
+        return err;
+    if (o && o->size != sizeof *o)
+        whorl__misuse("whorl_listen_options.size is %zu: set it to sizeof(struct whorl_listen_options), %zu", o->size, sizeof *o);
+    err = whorl__resolve(t, host ? host : "::", port, &found);
+    if (err)
+        return err;
+    fd = listen_at(&found.list[0], o);
+    if (!host && fd == -EAFNOSUPPORT && whorl__resolve(t, "0.0.0.0", port, &found) == 0)
+        fd = listen_at(&found.list[0], o); /* a machine without IPv6 */
+    return fd;
+}
+
+int whorl_tcp_port(int fd)
+{
+    return whorl__sys_port(fd);
+}
+
+int whorl_accept(int fd)
+{
+    struct whorl__request r = {.code = WHORL__OP_ACCEPT, .fd = fd, .flags = SOCK_CLOEXEC};
+    struct whorl__fd *entry;
+    struct whorl_task *t;
+    int err = whorl__begin("whorl_accept", &t);
+    int accepted;
+
+    if (!err)
+        err = whorl__fd_hold(fd, &entry);
+    if (err)
+        return err;
+    accepted = whorl__operate(t, &r, NULL);
+    whorl__fd_release(entry);
+    return accepted;
+}
+
+static int connect_to(struct whorl_task *t, const struct whorl__address *a)
+{
+    struct whorl__request r = {.code = WHORL__OP_CONNECT, .address = &a->any, .offset = a->size};
+    struct whorl__fd *entry;
+    int err;
+
+    r.fd = whorl__sys_socket(a->any.sa_family, SOCK_STREAM);
+    if (r.fd < 0)
+        return r.fd;
+    err = whorl__fd_hold(r.fd, &entry);
+    if (!err) {
+        err = whorl__sys_set_option(r.fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        if (!err)
+            err = whorl__operate(t, &r, NULL);
+        whorl__fd_release(entry);
+    }
+    if (err) {
+        whorl__sys_close(r.fd);
+        return err;
+    }
+    return r.fd;
+}
+
+int whorl_tcp_connect(const char *host, uint16_t port)
+{
+    struct whorl__addresses found;
+    struct whorl_task *t;
+    int err = whorl__begin("whorl_tcp_connect", &t);
+    int fd = err;
+
+    if (!host)
+        whorl__misuse("whorl_tcp_connect was given no host");
+    if (!err)
+        fd = err = whorl__resolve(t, host, port, &found);
+    for (int i = 0; !err && i < found.count; i++) {
+        fd = connect_to(t, &found.list[i]);
+        if (fd >= 0 || fd == -ECANCELED || fd == -EMFILE || fd == -ENFILE)
+            break;
+    }
+    return fd;
+}
+
+ssize_t whorl_recv(int fd, void *buffer, size_t size, int flags)
+{
+    struct whorl__request r = {
+        .code = WHORL__OP_RECV, .fd = fd, .flags = (uint32_t)flags, .length = length_of(size), .address = buffer};
+    struct whorl__fd *entry;
+    struct whorl_task *t;
+    uint32_t result_flags = 0;
+    ssize_t n = whorl__begin("whorl_recv", &t);
+
+    if (!n)
+        n = whorl__fd_hold(fd, &entry);
+    if (n)
+        return n;
+    /* A plain receive that finds nothing costs as much as a quarter of one that does: it is tried only when the last one said that
+     * there is more. */
+    n = -EAGAIN;
+    if (whorl__load_relaxed(&entry->more) && !(flags & MSG_WAITALL)) {
+        n = whorl__sys_recv(fd, buffer, r.length, flags | MSG_DONTWAIT);
+        whorl__store_relaxed(&entry->more, n == (ssize_t)r.length);
+    }
+    if (n == -EAGAIN) {
+        n = whorl__operate(t, &r, &result_flags);
+        if (n > 0)
+            whorl__store_relaxed(&entry->more, (result_flags & IORING_CQE_F_SOCK_NONEMPTY) != 0);
+        whorl__fd_release(entry);
+    } else {
+        whorl__fd_release(entry);
+        whorl__done_inline();
+    }
+    return n;
+}
+
+ssize_t whorl_send(int fd, const void *buffer, size_t size, int flags)
+{
+    struct whorl__request r = {.code = WHORL__OP_SEND,
+                               .fd = fd,
+                               .flags = (uint32_t)flags | MSG_NOSIGNAL,
+                               .length = length_of(size),
+                               .address = buffer};
+    struct whorl__fd *entry;
+    struct whorl_task *t;
+    ssize_t n = whorl__begin("whorl_send", &t);
+
+    if (!n)
+        n = whorl__fd_hold(fd, &entry);
+    if (n)
+        return n;
+    n = whorl__sys_send(fd, buffer, r.length, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n == -EAGAIN && !(flags & MSG_DONTWAIT)) {
+        n = whorl__operate(t, &r, NULL);
+        whorl__fd_release(entry);
+    } else {
+        whorl__fd_release(entry);
+        whorl__done_inline();
+    }
+    return n;
+}
+
+ssize_t whorl_send_all(int fd, const void *buffer, size_t size, int flags)
+{
+    size_t done = 0;
+
+    do {
+        ssize_t n = whorl_send(fd, (const char *)buffer + done, size - done, flags);
+
+        if (n < 0)
+            return n;
+        done += (size_t)n;
+    } while (done < size);
+    return (ssize_t)done;
+}
+
+int whorl_shutdown(int fd, int how)
+{
+    return whorl__sys_shutdown(fd, how);
+}

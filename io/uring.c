@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT */
+/* The io_uring reactor: a ring for each worker.
+ *
+ * Set-up flags: COOP_TASKRUN | TASKRUN_FLAG, so that the kernel does not interrupt a worker for each completion but raises a flag that
+ * the scheduler reads between tasks; SUBMIT_ALL, so that a bad entry does not hold up the rest; CLAMP and CQSIZE. Not
+ * SINGLE_ISSUER | DEFER_TASKRUN: they gained 0 to 4 % on loopback echo and would let nobody but the worker itself finish
+ * its operations, so that a task that hogs the worker stops every connection of its ring.
+ *
+ * An operation stands in the port's list of pending ones until the port is polled, and only then becomes the ring's. Both under
+ * the port's lock, which is held until the kernel has taken the entries: so whoever cancels finds an operation either pending,
+ * and withdraws it, or known to the kernel. Cancelling in the kernel is IORING_REGISTER_SYNC_CANCEL with no time to wait: it
+ * needs no entry, may be done by any thread, and has no completion of its own that could come late. The operation finishes by its
+ * own completion, and until then its task does not run.
+ *
+ * A completion names its operation by address and by a sequence number, so that a cancel can't hit the next operation there. */
+#include "io/fd.h"
+#include "io/op.h"
+#include "io/reactors.h"
+#include "io/sys.h"
+#include "io/uring_features.h"
+#include "runtime/atomic.h"
+#include "runtime/fatal.h"
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Entries of the submission queue: a batch never needs more, it is submitted in parts. */
+#define SQ_ENTRIES 128
+#define SQ_ENTRIES_MIN 16
+/* Of the completion queue: that many may finish between two polls before the kernel has to keep them in a slower list. */
+#define CQ_PER_SQ 32
+/* Completions that one poll hands back, so that tasks that are ready are not kept waiting. */
+#define REAP_MAX 128
+
+/* user_data of what is no operation. */
+#define WAKE_MESSAGE 0
+#define WAKE_EVENT 1
+
+enum { IDLE, PENDING, IN_FLIGHT };
+
+struct uring_port {
+    struct whorl__port base;
+    struct io_uring ring; /* set up and mapped by liburing; its queues are moved here, under the lock */
+    int event;            /* an eventfd, to wake a worker where ring messages do not work */
+    uint64_t random;      /* the worker's */
+
+    struct whorl__spinlock lock; /* guards the rest, both queues of the ring, and `pending` of base */
+    bool armed;                  /* the poll of `event` stands */
+    uint32_t sq_tail, sq_entries;
+    struct whorl__op *first, **last; /* pending */
+    struct whorl__op *refused, **refused_last; /* finished without the kernel: their descriptor is being closed */
+};
+
+struct uring {
+    struct whorl__reactor base;
+    unsigned disabled;
+    bool send_msg_ring;
+    int count;
+    struct uring_port *ports[WHORL__WORKERS_MAX];
+};
+
+static const uint8_t opcodes[] = {
+#define OPCODE(name, text, opcode, access) opcode,
+    WHORL__OPS(OPCODE)
+#undef OPCODE
+};
+
+static struct uring *uring_of(struct whorl__reactor *r)
+{
+    return (struct uring *)r;
+}
+
+static struct uring_port *port_of(struct whorl__port *port)
+{
+    return (struct uring_port *)port;
+}
+
+static uint64_t user_data_of(const struct whorl__op *op)
+{
+    return (uint64_t)(uintptr_t)op | (uint64_t)op->sequence << 48;
+}
+
+static struct whorl__op *op_of(uint64_t user_data)
+{
+    return (struct whorl__op *)(uintptr_t)(user_data & (((uint64_t)1 << 48) - 1));
+}
+
+/* Calls io_uring_enter until it is not interrupted. */
+static int enter(struct uring_port *p, unsigned submit, unsigned flags)
+{
+    int n;
+
+    do {
+        whorl__add_relaxed(&p->base.enters, 1);
+        n = io_uring_enter2((unsigned)p->ring.ring_fd, submit, 0, flags, NULL, 0);
+    } while (n == -EINTR);
+    return n;
+}
+
+/* Room for another entry, zeroed; NULL: the queue is full. With the lock held. */
+static struct io_uring_sqe *next_entry(struct uring_port *p)
+{
+    struct io_uring_sq *sq = &p->ring.sq;
+    struct io_uring_sqe *e;
+
+    /* Acquire: pairs with the kernel's release of `khead` once it has read an entry. */
+    if (p->sq_tail - whorl__load_acquire(sq->khead) >= p->sq_entries)
+        return NULL;
+    e = &sq->sqes[p->sq_tail & (p->sq_entries - 1)];
+    memset(e, 0, sizeof *e);
+    p->sq_tail++;
+    return e;
+}
+
+/* Gives the kernel all entries that are filled in. With the lock held. */
+static void submit_entries(struct uring_port *p, unsigned flags)
+{
+    unsigned ready;
+
+    whorl__store_release(p->ring.sq.ktail, p->sq_tail); /* pairs with the kernel's acquire */
+    ready = p->sq_tail - whorl__load_acquire(p->ring.sq.khead);
+    /* -EAGAIN, -EBUSY: the kernel is short of memory, or wants its completions reaped first. The entries stay, and the next poll
+     * tries again. */
+    if (ready || flags)
+        enter(p, ready, flags);
+}
+
+static void fill(struct io_uring_sqe *e, struct whorl__op *op)
+{
+    e->opcode = opcodes[op->code];
+    e->fd = op->fd;
+    e->off = op->offset;
+    e->addr = (uint64_t)(uintptr_t)op->address;
+    e->len = op->length;
+    e->rw_flags = (int)op->flags;
+    e->user_data = user_data_of(op);
+}
+
+static void arm_event(struct uring_port *p)
+{
+    struct io_uring_sqe *e = p->armed ? NULL : next_entry(p);
+
+    if (!e)
+        return;
+    e->opcode = IORING_OP_POLL_ADD;
+    e->fd = p->event;
+    e->len = IORING_POLL_ADD_MULTI;
+    e->poll32_events = POLLIN;
+    e->user_data = WAKE_EVENT;
+    p->armed = true;
+}
+
+static void append(struct whorl__op ***last, struct whorl__op *op)
+{
+    op->next = NULL;
+    **last = op;
+    *last = &op->next;
+}
+
+/* Makes `op` finished without the kernel. */
+static void refuse(struct uring_port *p, struct whorl__op *op)
+{
+    op->result = -ECANCELED;
+    op->result_flags = 0;
+    append(&p->refused_last, op);
+}
+
+/* Moves what is pending to the kernel. With the lock held. */
+static void flush(struct uring_port *p, unsigned flags)
+{
+    arm_event(p);
+    while (p->first) {
+        struct whorl__op *op = p->first;
+        struct io_uring_sqe *e = NULL;
+
+        if (whorl__fd_closing(op->fd)) /* U2 of io/fd.c */
+            ;
+        else if (!(e = next_entry(p))) {
+            submit_entries(p, 0);
+            e = next_entry(p);
+            if (!e)
+                break; /* the kernel takes none now */
+        }
+        p->first = op->next;
+        if (!p->first)
+            p->last = &p->first;
+        whorl__store_relaxed(&p->base.pending, p->base.pending - 1);
+        if (e) {
+            op->stage = IN_FLIGHT;
+            fill(e, op);
+        } else {
+            refuse(p, op);
+        }
+    }
+    submit_entries(p, flags);
+}
+
+/* Takes an event's count off, so that its poll may report the next. */
+static void drain_event(struct uring_port *p, uint32_t flags)
+{
+    uint64_t count;
+
+    whorl__sys_read(p->event, &count, sizeof count);
+    if (!(flags & IORING_CQE_F_MORE)) /* as it does when the completion queue was full */
+        p->armed = false;
+}
+
+static void finish(struct whorl__op *op)
+{
+    op->stage = IDLE;
+    whorl__store_release(&op->port, NULL); /* pairs with the acquire in cancel */
+}
+
+/* Adds what has finished to a list. With the lock held. */
+static void reap(struct uring_port *p, struct whorl__op ***last)
+{
+    struct io_uring_cq *cq = &p->ring.cq;
+    unsigned head = whorl__load_relaxed(cq->khead), mask = *cq->kring_mask;
+    /* Acquire: pairs with the kernel's release of the tail; the entries before it are visible. */
+    unsigned tail = whorl__load_acquire(cq->ktail);
+
+    if (tail - head > REAP_MAX)
+        tail = head + REAP_MAX;
+    for (; head != tail; head++) {
+        const struct io_uring_cqe *c = &cq->cqes[head & mask];
+        struct whorl__op *op = op_of(c->user_data);
+
+        if (c->user_data == WAKE_EVENT) {
+            drain_event(p, c->flags);
+        } else if (c->user_data != WAKE_MESSAGE) {
+            op->result = c->res;
+            op->result_flags = c->flags;
+            finish(op);
+            append(last, op);
+        }
+    }
+    whorl__store_release(cq->khead, head); /* pairs with the kernel's acquire: the entries may be written again */
+}
+
+static struct whorl__op *poll_port(struct whorl__reactor *r, struct whorl__port *port)
+{
+    struct uring_port *p = port_of(port);
+    struct whorl__op *done = NULL, **last = &done;
+    unsigned flags;
+
+    (void)r;
+    whorl__spin_lock(&p->lock);
+    flags = whorl__load_relaxed(p->ring.sq.kflags) & port->flags_mask ? IORING_ENTER_GETEVENTS : 0;
+    flush(p, flags);
+    for (struct whorl__op *op = p->refused; op; op = op->next)
+        finish(op);
+    if (p->refused) {
+        done = p->refused;
+        last = p->refused_last;
+        p->refused = NULL;
+        p->refused_last = &p->refused;
+    }
+    reap(p, &last);
+    whorl__spin_unlock(&p->lock);
+    return done;
+}
+
+static void submit(struct whorl__reactor *r, struct whorl__port *port, struct whorl__op *op)
+{
+    struct uring_port *p = port_of(port);
+
+    (void)r;
+    op->sequence++;
+    whorl__spin_lock(&p->lock);
+    op->stage = PENDING;
+    whorl__store_release(&op->port, port); /* pairs with the acquire in cancel */
+    append(&p->last, op);
+    whorl__store_relaxed(&port->pending, port->pending + 1);
+    whorl__spin_unlock(&p->lock);
+}
+
+/* Takes `op` out of the pending ones. With the lock held. */
+static void withdraw(struct uring_port *p, struct whorl__op *op)
+{
+    struct whorl__op **at = &p->first;
+
+    while (*at != op)
+        at = &(*at)->next;
+    *at = op->next;
+    if (p->last == &op->next)
+        p->last = at;
+    whorl__store_relaxed(&p->base.pending, p->base.pending - 1);
+    op->result = -ECANCELED;
+    op->result_flags = 0;
+    finish(op);
+}
+
+/* 0, or that nothing was found, or that it is too late: the operation's own completion tells all there is to know. */
+static void cancel_in_kernel(struct uring_port *p, uint64_t user_data, int fd, unsigned flags)
+{
+    struct io_uring_sync_cancel_reg request;
+
+    memset(&request, 0, sizeof request);
+    request.addr = user_data;
+    request.fd = fd;
+    request.flags = flags;
+    io_uring_register_sync_cancel(&p->ring, &request); /* timeout 0: it does not wait */
+}
+
+/* Locks the port that `op` is in; NULL: it is in none. */
+static struct uring_port *lock_port_of(struct whorl__op *op)
+{
+    for (;;) {
+        struct whorl__port *port = whorl__load_acquire(&op->port); /* pairs with the releases in submit and finish */
+
+        if (!port)
+            return NULL;
+        whorl__spin_lock(&port_of(port)->lock);
+        if (whorl__load_relaxed(&op->port) == port)
+            return port_of(port);
+        whorl__spin_unlock(&port_of(port)->lock);
+    }
+}
+
+static bool cancel(struct whorl__reactor *r, struct whorl__op *op)
+{
+    struct uring_port *p = lock_port_of(op);
+    bool withdrawn;
+
+    (void)r;
+    if (!p)
+        return false;
+    whorl__add_relaxed(&p->base.cancels, 1);
+    withdrawn = op->stage == PENDING;
+    if (withdrawn)
+        withdraw(p, op);
+    else if (op->stage == IN_FLIGHT)
+        cancel_in_kernel(p, user_data_of(op), -1, 0);
+    whorl__spin_unlock(&p->lock);
+    return withdrawn;
+}
+
+static struct whorl__op *cancel_fd(struct whorl__reactor *r, int fd)
+{
+    struct uring *u = uring_of(r);
+    struct whorl__op *withdrawn = NULL, *next;
+
+    for (int i = 0; i < u->count; i++) {
+        struct uring_port *p = u->ports[i];
+
+        whorl__spin_lock(&p->lock);
+        for (struct whorl__op *op = p->first; op; op = next) {
+            next = op->next;
+            if (op->fd != fd)
+                continue;
+            withdraw(p, op);
+            op->next = withdrawn;
+            withdrawn = op;
+        }
+        cancel_in_kernel(p, 0, fd, IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_ALL);
+        whorl__add_relaxed(&p->base.cancels, 1);
+        whorl__spin_unlock(&p->lock);
+    }
+    return withdrawn;
+}
+
+static bool wait_port(struct whorl__reactor *r, struct whorl__port *port, whorl_ns deadline)
+{
+    struct uring_port *p = port_of(port);
+    struct __kernel_timespec timeout;
+    struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8};
+
+    (void)r;
+    if (p->first || p->refused || whorl__port_ready(port))
+        return true; /* poll first */
+    if (deadline != WHORL_NEVER) {
+        whorl_ns left = deadline - whorl__sys_now();
+
+        if (left <= 0)
+            return true;
+        timeout.tv_sec = left / 1000000000;
+        timeout.tv_nsec = left % 1000000000;
+        arg.ts = (uint64_t)(uintptr_t)&timeout;
+    }
+    whorl__add_relaxed(&port->enters, 1);
+    /* However it ends (-ETIME, -EINTR), the scheduler looks around again. Without the lock: others may cancel meanwhile. */
+    io_uring_enter2((unsigned)p->ring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&arg, sizeof arg);
+    return true;
+}
+
+static void wake(struct whorl__reactor *r, struct whorl__port *port)
+{
+    struct uring *u = uring_of(r);
+    struct uring_port *p = port_of(port);
+    uint64_t one = 1;
+
+    if (u->send_msg_ring && whorl__uring_send_message(p->ring.ring_fd, WAKE_MESSAGE) == 0)
+        return;
+    while (write(p->event, &one, sizeof one) < 0 && errno == EINTR) /* on a worker's or foreign stack; nothing suspends here */
+        continue;
+}
+
+static whorl_ns now(struct whorl__reactor *r)
+{
+    (void)r;
+    return whorl__sys_now();
+}
+
+/* xorshift64: Marsaglia, "Xorshift RNGs", 2003. */
+static uint32_t choose(struct whorl__reactor *r, struct whorl__port *port, uint32_t n)
+{
+    struct uring_port *p = port_of(port);
+
+    (void)r;
+    p->random ^= p->random << 13;
+    p->random ^= p->random >> 7;
+    p->random ^= p->random << 17;
+    return (uint32_t)(((p->random >> 32) * n) >> 32);
+}
+
+static int set_up_ring(struct uring_port *p)
+{
+    struct io_uring_params params;
+    unsigned entries = SQ_ENTRIES;
+    int err;
+
+    do {
+        memset(&params, 0, sizeof params);
+        params.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP |
+                       IORING_SETUP_CQSIZE;
+        params.cq_entries = entries * CQ_PER_SQ;
+        err = io_uring_queue_init_params(entries, &p->ring, &params);
+        entries /= 2; /* -ENOMEM: RLIMIT_MEMLOCK leaves room for less */
+    } while (err == -ENOMEM && entries >= SQ_ENTRIES_MIN);
+    if (err)
+        return err;
+    p->sq_entries = params.sq_entries;
+    for (unsigned i = 0; i < p->sq_entries; i++)
+        p->ring.sq.array[i] = i;
+    return 0;
+}
+
+static void port_close(struct whorl__reactor *r, struct whorl__port *port)
+{
+    struct uring *u = uring_of(r);
+
+    for (int i = 0; i < u->count; i++)
+        if (u->ports[i] == port_of(port))
+            u->ports[i] = u->ports[--u->count];
+    io_uring_queue_exit(&port_of(port)->ring);
+    close(port_of(port)->event);
+    free(port);
+}
+
+static int port_open(struct whorl__reactor *r, int index, struct whorl__port **out)
+{
+    struct uring *u = uring_of(r);
+    struct uring_port *p = calloc(1, sizeof *p);
+    int err = p ? set_up_ring(p) : -ENOMEM;
+
+    if (err) {
+        free(p);
+        whorl__uring_explain(err, index);
+        return err;
+    }
+    p->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (p->event < 0) {
+        err = -errno;
+        io_uring_queue_exit(&p->ring);
+        free(p);
+        whorl__uring_explain(err, index);
+        return err;
+    }
+    p->last = &p->first;
+    p->refused_last = &p->refused;
+    p->random = whorl__sys_random() | 1;
+    p->base.done_head = p->ring.cq.khead;
+    p->base.done_tail = p->ring.cq.ktail;
+    p->base.flags = p->ring.sq.kflags;
+    p->base.flags_mask = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+    if (u->count == 0)
+        u->send_msg_ring = !(u->disabled & WHORL__DISABLE_SEND_MSG_RING) && whorl__uring_probe_message(p->ring.ring_fd);
+    u->ports[u->count++] = p;
+    *out = &p->base;
+    return 0;
+}
+
+static const struct whorl__reactor_ops ops = {
+    .name = "uring",
+    .simulated = false,
+    .port_open = port_open,
+    .port_close = port_close,
+    .submit = submit,
+    .cancel = cancel,
+    .cancel_fd = cancel_fd,
+    .poll = poll_port,
+    .wait = wait_port,
+    .wake = wake,
+    .now = now,
+    .choose = choose,
+};
+
+struct whorl__reactor *whorl__uring_new(const struct whorl__config *config)
+{
+    struct uring *u = calloc(1, sizeof *u);
+
+    if (!u)
+        return NULL;
+    u->base.ops = &ops;
+    u->disabled = config->disable;
+    return &u->base;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/fatal.h"
+#include "runtime/current.h"
+#include "runtime/worker.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* One write, so that messages of several threads do not mix. */
+static void say(const char *format, va_list args, const struct whorl_task *t)
+{
+    char text[1024];
+    size_t n = (size_t)snprintf(text, sizeof text, "whorl: ");
+    int wrote = vsnprintf(text + n, sizeof text - n, format, args);
+
+    n += wrote > 0 ? (size_t)wrote : 0;
+    if (n < sizeof text && t)
+        n += (size_t)snprintf(text + n, sizeof text - n, "\n  in task \"%s\", spawned at %s", t->name, t->where);
+    if (n > sizeof text - 2)
+        n = sizeof text - 2;
+    text[n++] = '\n';
+    if (write(STDERR_FILENO, text, n) < 0)
+        return; /* there is nobody to tell */
+}
+
+void whorl__say(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(format, args, NULL);
+    va_end(args);
+}
+
+_Noreturn void whorl__fatal(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say(format, args, NULL);
+    va_end(args);
+    abort();
+}
+
+_Noreturn void whorl__misuse(const char *format, ...)
+{
+    struct whorl__worker *w = whorl__worker();
+    va_list args;
+
+    va_start(args, format);
+    say(format, args, w ? w->current : NULL);
+    va_end(args);
+    abort();
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/foreign.h"
+#include "runtime/scheduler.h"
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The futex is the half of the latch that tells its values apart. */
+static uint32_t *futex_of(uintptr_t *latch)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (uint32_t *)latch;
+#else
+    return (uint32_t *)latch + sizeof *latch / sizeof(uint32_t) - 1;
+#endif
+}
+
+void whorl__foreign_wake(uintptr_t *latch)
+{
+    syscall(SYS_futex, futex_of(latch), FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Counts the task unless the runtime is closed. */
+static bool admit(struct whorl__runtime *rt)
+{
+    bool open;
+
+    whorl__spin_lock(&rt->inbox.lock);
+    open = !rt->closed;
+    rt->posted += open;
+    whorl__spin_unlock(&rt->inbox.lock);
+    return open;
+}
+
+struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg,
+                                          const struct whorl_spawn_options *options, const char *where)
+{
+    struct whorl__runtime *rt = (struct whorl__runtime *)runtime;
+    struct whorl_task *t;
+
+    if (!rt || !fn)
+        whorl__misuse("whorl_runtime_spawn was given no %s", rt ? "function" : "runtime");
+    whorl__add_seq_cst(&rt->visitors, 1);
+    t = whorl__task_new(rt, NULL, fn, arg, options, where);
+    if (t && !admit(rt)) {
+        whorl__task_free(rt, NULL, t);
+        t = NULL;
+    }
+    if (t && options && options->worker)
+        whorl__ready_there(rt, options->worker - 1, t);
+    else if (t)
+        whorl__ready(t);
+    whorl__add_seq_cst(&rt->visitors, (uint32_t)-1); /* the last touch of the runtime */
+    return t;
+}
+
+int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
+{
+    struct whorl__worker *w = whorl__worker();
+    uintptr_t seen = 0;
+    struct whorl__runtime *rt;
+
+    whorl__check_handle(t, "whorl_runtime_join");
+    if (w && w->current)
+        whorl__misuse("whorl_runtime_join was called in a task, whose worker it would block: use whorl_join");
+    rt = t->runtime;
+    whorl__add_seq_cst(&rt->visitors, 1);
+    if (!whorl__cas_seq_cst(&t->latch, &seen, (uintptr_t)WHORL__LATCH_THREAD) && seen != WHORL__LATCH_OPEN)
+        whorl__misuse("whorl_runtime_join was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached",
+                      t->name, t->where);
+    /* Acquire: pairs with the exchange in finish (task.c); the result is visible. */
+    while (whorl__load_acquire(&t->latch) != WHORL__LATCH_OPEN)
+        syscall(SYS_futex, futex_of(&t->latch), FUTEX_WAIT_PRIVATE, WHORL__LATCH_THREAD, NULL, NULL, 0);
+    if (result)
+        *result = t->result;
+    whorl__task_free(rt, NULL, t);
+    whorl__add_seq_cst(&rt->visitors, (uint32_t)-1); /* the last touch of the runtime */
+    return 0;
+}
+
+void whorl__foreign_close(struct whorl__runtime *rt)
+{
+    whorl__spin_lock(&rt->inbox.lock);
+    rt->closed = true;
+    whorl__spin_unlock(&rt->inbox.lock);
+}
+
+void whorl__foreign_drain(struct whorl__runtime *rt)
+{
+    while (whorl__load_seq_cst(&rt->visitors) || whorl__load_seq_cst(&rt->outside))
+        sched_yield();
+}

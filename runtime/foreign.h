@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* OS threads that are no workers: they may spawn into a runtime and wait for a task. */
+#ifndef WHORL_RUNTIME_FOREIGN_H
+#define WHORL_RUNTIME_FOREIGN_H
+
+#include "runtime/worker.h"
+
+/* Wakes the thread that waits on the latch. The latch may have become another's: waking a thread in vain is harmless. */
+void whorl__foreign_wake(uintptr_t *latch);
+
+/* Refuses tasks from other threads from now on. */
+void whorl__foreign_close(struct whorl__runtime *rt);
+
+/* Waits until no other thread is inside a call on this runtime, or is about to wake a task of it. */
+void whorl__foreign_drain(struct whorl__runtime *rt);
+
+#endif

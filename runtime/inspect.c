@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/* Dumps and counters. A dump runs in a signal handler too: it takes no lock, allocates nothing, formats by hand and uses only
+ * write(2). What it reads may change under it: records and slabs stay, single fields are atomic, and a line that mixes two moments is
+ * the price. */
+#include "runtime/inspect.h"
+#include "runtime/scheduler.h"
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Runtimes that dumps can show at once; one beyond that runs as well but is not shown. */
+#define RUNTIMES_MAX 64
+
+static struct whorl__runtime *runtimes[RUNTIMES_MAX]; /* atomic */
+static uint32_t readers;                              /* dumps under way, atomic */
+
+static struct whorl__spinlock signal_lock; /* guards the two below */
+static int signal_users;
+static struct sigaction signal_before;
+
+static void on_sigquit(int signal)
+{
+    int saved = errno;
+
+    (void)signal;
+    whorl_dump(STDERR_FILENO);
+    errno = saved; /* a handler runs to its end on one thread */
+}
+
+static void want_sigquit(int change)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_sigquit;
+    action.sa_flags = SA_RESTART | SA_ONSTACK;
+    whorl__spin_lock(&signal_lock);
+    if (change > 0 && signal_users == 0)
+        sigaction(SIGQUIT, &action, &signal_before);
+    signal_users += change;
+    if (change < 0 && signal_users == 0)
+        sigaction(SIGQUIT, &signal_before, NULL);
+    whorl__spin_unlock(&signal_lock);
+}
+
+void whorl__inspect_register(struct whorl__runtime *rt)
+{
+    if (rt->config.dump_on_sigquit)
+        want_sigquit(1);
+    for (int i = 0; i < RUNTIMES_MAX; i++) {
+        struct whorl__runtime *none = NULL;
+
+        /* Release: pairs with the acquire in whorl_dump. */
+        if (whorl__cas_acq_rel(&runtimes[i], &none, rt))
+            return;
+    }
+}
+
+void whorl__inspect_unregister(struct whorl__runtime *rt)
+{
+    for (int i = 0; i < RUNTIMES_MAX; i++) {
+        struct whorl__runtime *expected = rt;
+
+        if (whorl__cas_seq_cst(&runtimes[i], &expected, NULL))
+            break;
+    }
+    /* Store of the slot, then load of the count; a dump counts itself, then loads the slots: one of the two sees the other. */
+    while (whorl__load_seq_cst(&readers))
+        sched_yield();
+    if (rt->config.dump_on_sigquit)
+        want_sigquit(-1);
+}
+
+/* Text for write(2). Full: it is written out. */
+struct text {
+    int fd;
+    size_t length;
+    char bytes[1024];
+};
+
+static void flush(struct text *text)
+{
+    size_t done = 0;
+
+    while (done < text->length) {
+        ssize_t n = write(text->fd, text->bytes + done, text->length - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    text->length = 0;
+}
+
+static void put(struct text *text, const char *s)
+{
+    for (; *s; s++) {
+        if (text->length == sizeof text->bytes)
+            flush(text);
+        text->bytes[text->length++] = *s;
+    }
+}
+
+static void put_number(struct text *text, uint64_t n, unsigned base)
+{
+    char digits[24];
+    size_t i = sizeof digits;
+
+    digits[--i] = 0;
+    do {
+        digits[--i] = "0123456789abcdef"[n % base];
+        n /= base;
+    } while (n);
+    put(text, digits + i);
+}
+
+static void put_count(struct text *text, const char *label, const uint64_t *n)
+{
+    put(text, label);
+    put_number(text, whorl__load_relaxed(n), 10);
+}
+
+static const char *state_name(uint8_t state)
+{
+    static const char *const names[] = {"free", "ready", "running", "waits", "ended"};
+
+    return state < sizeof names / sizeof *names ? names[state] : "?";
+}
+
+static void put_object(struct text *text, const struct whorl_task *t)
+{
+    uintptr_t object = whorl__load_relaxed(&t->object);
+
+    switch (whorl__load_relaxed(&t->wait)) {
+    case WHORL__WAIT_LATCH:
+        put(text, " 0x");
+        put_number(text, object, 16);
+        break;
+    case WHORL__WAIT_TIMER:
+        put(text, " ");
+        put_number(text, object, 10);
+        put(text, " ns");
+        break;
+    default:
+        put(text, " fd ");
+        put(text, (intptr_t)object < 0 ? "-" : "");
+        put_number(text, (intptr_t)object < 0 ? (uint64_t)-(intptr_t)object : object, 10);
+        break;
+    }
+}
+
+static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns now)
+{
+    uint8_t state = whorl__load_relaxed(&t->state);
+    whorl_ns since = whorl__load_relaxed(&t->since);
+    const char *where = whorl__load_relaxed(&t->where);
+    char name[WHORL__NAME_SIZE];
+
+    for (size_t i = 0; i < sizeof name; i++)
+        name[i] = whorl__load_relaxed(&t->name[i]);
+    name[sizeof name - 1] = 0;
+    put(text, "  task 0x");
+    put_number(text, (uintptr_t)t, 16);
+    put(text, " \"");
+    put(text, name);
+    put(text, "\" ");
+    put(text, state_name(state));
+    if (state == WHORL__PARKED) {
+        put(text, " for ");
+        put(text, whorl__load_relaxed(&t->reason));
+        put_object(text, t);
+    }
+    put(text, ", since ");
+    put_number(text, now > since ? (uint64_t)(now - since) / 1000 : 0, 10);
+    put(text, " us, spawned at ");
+    put(text, where ? where : "?");
+    put(text, "\n");
+}
+
+static void dump_worker(struct text *text, const struct whorl__worker *w)
+{
+    put(text, "  worker ");
+    put_number(text, (uint64_t)w->index, 10);
+    put(text, ": ");
+    put_number(text, whorl__runq_length(&w->ready), 10);
+    put(text, " ready");
+    put_count(text, ", switches ", &w->stats.switches);
+    put_count(text, ", spawned ", &w->stats.spawned);
+    put_count(text, ", finished ", &w->stats.finished);
+    put_count(text, ", steals ", &w->stats.steals);
+    put_count(text, ", sleeps ", &w->stats.sleeps);
+    put_count(text, ", operations ", &w->stats.submitted);
+    put_count(text, " submitted, ", &w->stats.completed);
+    put(text, " completed\n");
+}
+
+static void dump_runtime(struct text *text, struct whorl__runtime *rt)
+{
+    whorl_ns now = 0;
+
+    for (int i = 0; i < rt->worker_count; i++) {
+        whorl_ns read = whorl__load_relaxed(&rt->workers[i].now);
+
+        now = read > now ? read : now;
+    }
+    put(text, "whorl: runtime 0x");
+    put_number(text, (uintptr_t)rt, 16);
+    put(text, ", reactor ");
+    put(text, rt->ops->name);
+    put(text, ", ");
+    put_number(text, (uint64_t)rt->worker_count, 10);
+    put(text, " workers\n");
+    /* Acquire: pairs with the exchange in new_slab (task.c). */
+    for (struct whorl__record_slab *s = whorl__load_acquire(&rt->slabs); s; s = s->next)
+        for (int i = 0; i < WHORL__RECORDS_PER_SLAB; i++)
+            if (whorl__load_relaxed(&s->tasks[i].state) != WHORL__FREE)
+                dump_task(text, &s->tasks[i], now);
+    for (int i = 0; i < rt->worker_count; i++)
+        dump_worker(text, &rt->workers[i]);
+}
+
+void whorl_dump(int fd)
+{
+    struct whorl__worker *w = whorl__worker();
+    struct text text = {.fd = fd, .length = 0};
+
+    whorl__add_seq_cst(&readers, 1);
+    if (w && w->current) {
+        dump_runtime(&text, w->runtime);
+    } else {
+        for (int i = 0; i < RUNTIMES_MAX; i++) {
+            struct whorl__runtime *rt = whorl__load_seq_cst(&runtimes[i]);
+
+            if (rt)
+                dump_runtime(&text, rt);
+        }
+    }
+    flush(&text);
+    whorl__add_seq_cst(&readers, (uint32_t)-1);
+}
+
+/* Adds a worker's counters. All fields of whorl_stats but the first are counters. */
+static void add(struct whorl_stats *sum, const struct whorl__worker *w)
+{
+    uint64_t *to = &sum->spawned;
+    const uint64_t *from = &w->stats.spawned;
+    size_t n = (sizeof *sum - offsetof(struct whorl_stats, spawned)) / sizeof *to;
+
+    for (size_t i = 0; i < n; i++)
+        to[i] += whorl__load_relaxed(&from[i]);
+    sum->enters += whorl__load_relaxed(&w->port->enters);
+    sum->cancels += whorl__load_relaxed(&w->port->cancels);
+}
+
+int whorl_stats(int index, struct whorl_stats *out)
+{
+    struct whorl__worker *w;
+    struct whorl__runtime *rt;
+
+    whorl__self("whorl_stats", &w);
+    rt = w->runtime;
+    if (out->size != sizeof *out || index < -1 || index >= rt->worker_count)
+        return -EINVAL;
+    memset(out, 0, sizeof *out);
+    out->size = sizeof *out;
+    for (int i = index < 0 ? 0 : index; i < (index < 0 ? rt->worker_count : index + 1); i++)
+        add(out, &rt->workers[i]);
+    if (index < 0)
+        out->completed += whorl__load_relaxed(&rt->withdrawn);
+    return 0;
+}

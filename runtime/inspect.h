@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Which runtimes there are, for dumps that are asked for from outside. */
+#ifndef WHORL_RUNTIME_INSPECT_H
+#define WHORL_RUNTIME_INSPECT_H
+
+#include "runtime/worker.h"
+
+/* From here on dumps show the runtime; with config.dump_on_sigquit SIGQUIT writes one. */
+void whorl__inspect_register(struct whorl__runtime *rt);
+/* Returns when no dump looks at it any more. */
+void whorl__inspect_unregister(struct whorl__runtime *rt);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* CPU affinity */
+#include "runtime/runtime.h"
+#include "runtime/foreign.h"
+#include "runtime/inspect.h"
+#include "runtime/overflow.h"
+#include "runtime/scheduler.h"
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Unjoined tasks that are named at the end; of the others only the number. */
+#define REPORT_MAX 10
+
+static bool cancels_at_end(struct whorl__runtime *rt)
+{
+    return rt->config.exit_policy == WHORL_EXIT_CANCEL;
+}
+
+static void stop_task(struct whorl_task *t)
+{
+    whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__STOP); /* C1 of wait.c */
+    whorl__interrupt(t);
+}
+
+void whorl__runtime_end(struct whorl__runtime *rt)
+{
+    whorl__foreign_close(rt);
+    whorl__store_relaxed(&rt->ending, 1);
+    if (!cancels_at_end(rt))
+        return;
+    whorl__fence_others(rt); /* partner: the push in whorl_spawn_at, before it reads `ending` */
+    for (struct whorl__record_slab *s = whorl__load_acquire(&rt->slabs); s; s = s->next)
+        for (int i = 0; i < WHORL__RECORDS_PER_SLAB; i++) {
+            uint8_t state = whorl__load_relaxed(&s->tasks[i].state);
+
+            if (state != WHORL__FREE && state != WHORL__ENDED && &s->tasks[i] != rt->main)
+                stop_task(&s->tasks[i]);
+        }
+}
+
+void whorl__runtime_spawned_late(struct whorl__runtime *rt, struct whorl_task *t)
+{
+    if (cancels_at_end(rt))
+        stop_task(t);
+}
+
+/* For the overflow report, in a signal handler. */
+static bool running(struct whorl__overflow_task *out)
+{
+    struct whorl__worker *w = whorl__worker();
+    struct whorl_task *t = w ? whorl__load_relaxed(&w->current) : NULL;
+
+    if (!t)
+        return false;
+    *out = (struct whorl__overflow_task){.stack = t->stack, .name = t->name, .where = t->where};
+    return true;
+}
+
+static void pin_thread(int index)
+{
+    cpu_set_t allowed, one;
+    int skip;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) < 0 || CPU_COUNT(&allowed) == 0)
+        return;
+    skip = index % CPU_COUNT(&allowed);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &allowed) && skip-- == 0) {
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            sched_setaffinity(0, sizeof one, &one);
+            return;
+        }
+}
+
+static void *thread_main(void *arg)
+{
+    struct whorl__worker *w = arg;
+
+    if (w->runtime->config.pin)
+        pin_thread(w->index);
+    whorl__overflow_thread_init();
+    whorl__set_worker(w);
+    whorl__context_init_thread(&w->context);
+    whorl__work(w);
+    whorl__set_worker(NULL);
+    whorl__overflow_thread_fini();
+    return NULL;
+}
+
+static void fini_workers(struct whorl__runtime *rt, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct whorl__worker *w = &rt->workers[i];
+
+        rt->ops->port_close(rt->reactor, w->port);
+        whorl__timers_fini(&w->timers);
+        whorl__stack_cache_flush(&w->stacks);
+    }
+    free(rt->workers);
+    free(rt->sleepers);
+}
+
+static int init_workers(struct whorl__runtime *rt)
+{
+    size_t count = (size_t)rt->worker_count;
+
+    rt->workers = aligned_alloc(_Alignof(struct whorl__worker), count * sizeof *rt->workers);
+    rt->sleepers = calloc(count, sizeof *rt->sleepers);
+    if (!rt->workers || !rt->sleepers) {
+        fini_workers(rt, 0);
+        whorl__say("no memory for %d workers", rt->worker_count);
+        return -ENOMEM;
+    }
+    memset(rt->workers, 0, count * sizeof *rt->workers);
+    for (int i = 0; i < rt->worker_count; i++) {
+        struct whorl__worker *w = &rt->workers[i];
+        int err = rt->ops->port_open(rt->reactor, i, &w->port);
+
+        if (err) {
+            fini_workers(rt, i);
+            return err;
+        }
+        w->runtime = rt;
+        w->index = i;
+        w->idle_since = WHORL_NEVER;
+        w->now = rt->ops->now(rt->reactor);
+        whorl__timers_init(&w->timers);
+        whorl__stack_cache_init(&w->stacks, &rt->stacks);
+    }
+    return 0;
+}
+
+/* Says which tasks nobody joined, and frees all records. */
+static void fini_records(struct whorl__runtime *rt)
+{
+    struct whorl__record_slab *next;
+    unsigned long unjoined = 0;
+
+    for (struct whorl__record_slab *s = rt->slabs; s; s = next) {
+        next = s->next;
+        for (int i = 0; i < WHORL__RECORDS_PER_SLAB; i++) {
+            struct whorl_task *t = &s->tasks[i];
+
+            if (t->state == WHORL__FREE || t == rt->main)
+                continue;
+            if (unjoined++ < REPORT_MAX)
+                whorl__say("task \"%s\" (spawned at %s) was never joined: join it, or give its handle up with whorl_detach",
+                           t->name, t->where);
+        }
+        free(s);
+    }
+    if (unjoined > REPORT_MAX)
+        whorl__say("%lu more tasks were never joined", unjoined - REPORT_MAX);
+}
+
+static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *config, struct whorl__reactor *reactor)
+{
+    unsigned flags = config->disable & WHORL__DISABLE_GUARD_INSTALL ? WHORL__STACK_NO_GUARD_INSTALL : 0;
+    int err;
+
+    memset(rt, 0, sizeof *rt);
+    rt->config = *config;
+    rt->reactor = reactor;
+    rt->ops = reactor->ops;
+    rt->worker_count = config->workers;
+    rt->asymmetric = config->workers == 1 || rt->ops->simulated ||
+                     (!(config->disable & WHORL__DISABLE_MEMBARRIER) && whorl__membarrier_register());
+    err = whorl__stack_pool_init(&rt->stacks, flags);
+    if (err)
+        return err;
+    err = init_workers(rt);
+    if (err)
+        whorl__stack_pool_fini(&rt->stacks);
+    return err;
+}
+
+static void fini_runtime(struct whorl__runtime *rt)
+{
+    fini_workers(rt, rt->worker_count);
+    fini_records(rt);
+    whorl__stack_pool_fini(&rt->stacks);
+}
+
+static int make_main(struct whorl__runtime *rt, whorl_fn fn, void *arg)
+{
+    struct whorl_spawn_options options = {.size = sizeof options, .name = "main"};
+
+    rt->main = whorl__task_new(rt, &rt->workers[0], fn, arg, &options, "whorl_run");
+    if (rt->main && whorl__lend_stack(&rt->workers[0], rt->main))
+        return 0;
+    whorl__say("no memory for the first task");
+    return -ENOMEM;
+}
+
+static void join_threads(struct whorl__runtime *rt, int count)
+{
+    for (int i = 1; i < count; i++)
+        pthread_join(rt->workers[i].thread, NULL);
+}
+
+/* Starts the other workers' threads. They find nothing to do yet: main is queued when all are there. */
+static int start_threads(struct whorl__runtime *rt)
+{
+    for (int i = 1; i < rt->worker_count && !rt->ops->simulated; i++) {
+        int err = pthread_create(&rt->workers[i].thread, NULL, thread_main, &rt->workers[i]);
+
+        if (err) {
+            whorl__say("cannot start thread %d of %d: %s; run with fewer workers, or raise ulimit -u", i + 1, rt->worker_count,
+                       strerror(err));
+            whorl__store_relaxed(&rt->stop, 1);
+            whorl__wake_all(rt);
+            join_threads(rt, i);
+            return -err;
+        }
+    }
+    return 0;
+}
+
+static void run_main(struct whorl__runtime *rt)
+{
+    struct whorl__worker *w = &rt->workers[0];
+    cpu_set_t before;
+    bool pinned = rt->config.pin && sched_getaffinity(0, sizeof before, &before) == 0;
+
+    if (pinned)
+        pin_thread(0);
+    whorl__overflow_thread_init();
+    whorl__set_worker(w);
+    whorl__context_init_thread(&w->context);
+    whorl__count(&w->stats.spawned, 1);
+    whorl__store_relaxed(&rt->main->state, WHORL__READY);
+    whorl__runq_push(&w->ready, rt->main);
+    if (rt->ops->simulated) {
+        for (int i = 1; i < rt->worker_count; i++)
+            whorl__context_init_thread(&rt->workers[i].context);
+        whorl__simulate(rt);
+    } else {
+        whorl__work(w);
+        join_threads(rt, rt->worker_count);
+    }
+    whorl__set_worker(NULL);
+    whorl__overflow_thread_fini();
+    if (pinned)
+        sched_setaffinity(0, sizeof before, &before);
+}
+
+int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor *reactor, whorl_fn main_fn, void *arg,
+                       intptr_t *result)
+{
+    struct whorl__runtime *rt = aligned_alloc(_Alignof(struct whorl__runtime), sizeof *rt);
+    int err;
+
+    if (!rt) {
+        whorl__say("no memory for a runtime");
+        return -ENOMEM;
+    }
+    err = init_runtime(rt, config, reactor);
+    if (err) {
+        free(rt);
+        return err;
+    }
+    whorl__inspect_register(rt);
+    whorl__overflow_install(running);
+    err = make_main(rt, main_fn, arg);
+    if (!err)
+        err = start_threads(rt);
+    if (!err) {
+        run_main(rt);
+        *result = rt->main->result;
+        whorl__foreign_drain(rt);
+    }
+    whorl__overflow_uninstall();
+    whorl__inspect_unregister(rt);
+    fini_runtime(rt);
+    free(rt);
+    return err;
+}
+
+int whorl_workers(void)
+{
+    struct whorl__worker *w;
+
+    whorl__self("whorl_workers", &w);
+    return w->runtime->worker_count;
+}
+
+int whorl_worker(void)
+{
+    struct whorl__worker *w;
+
+    whorl__self("whorl_worker", &w);
+    return w->index;
+}
+
+const char *whorl_reactor(void)
+{
+    struct whorl__worker *w;
+
+    whorl__self("whorl_reactor", &w);
+    return w->runtime->ops->name;
+}
+
+struct whorl_runtime *whorl_runtime(void)
+{
+    struct whorl__worker *w;
+
+    whorl__self("whorl_runtime", &w);
+    return (struct whorl_runtime *)w->runtime;
+}
+
+const char *whorl_version(void)
+{
+    return WHORL_VERSION;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* A runtime from its start to its end. */
+#ifndef WHORL_RUNTIME_RUNTIME_H
+#define WHORL_RUNTIME_RUNTIME_H
+
+#include "runtime/worker.h"
+
+/* Runs main_fn(arg) on a runtime with this configuration and this reactor, and stores its result in *result. 0, or -errno when it
+ * could not start, the cause having been said on standard error. */
+int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor *reactor, whorl_fn main_fn, void *arg,
+                       intptr_t *result);
+
+/* Main has returned: no more tasks from other threads, and the exit policy takes hold. On a worker. */
+void whorl__runtime_end(struct whorl__runtime *rt);
+
+/* A task was spawned after that. On a worker. */
+void whorl__runtime_spawned_late(struct whorl__runtime *rt, struct whorl_task *t);
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/* The scheduler: which task runs next, on which worker.
+ *
+ * Goals: a switch between tasks of one worker costs little more than the switch of registers; no worker sleeps while a task
+ * waits for one; nothing that is ready waits for ever; tasks that talk to each other stay on one core, since waking a sleeping core costs
+ * more than most of what it would be woken for.
+ *
+ * What there is. A worker is an OS thread. It has a queue of ready tasks, first in, first out (runq.h), from which idle workers steal
+ * half; a mailbox for tasks that others would like to see run here; a heap of timers; a port of the reactor. All workers
+ * share an inbox for work from other threads. Each worker runs a loop on its thread's own stack, and tasks run on theirs.
+ *
+ * Switching. A task that leaves (to wait, to yield, for good) takes the next ready task from its worker's queue itself and switches
+ * straight to it: one switch, not two by way of the loop. It goes to the loop when the queue is empty, or when its `budget` is
+ * used up: after 61 switches, or 8 when the reactor shows that it has something, the loop looks at the reactor, the timers and the
+ * inbox, so that neither starves under tasks that wake each other.
+ *
+ * Commit. A task that leaves must not be seen by anyone who might run it before its registers are saved. So what makes it visible
+ * (putting it in a queue, in a timer heap, submitting its operation) is not done by the task but owed: `worker->commit` is
+ * run by whoever is switched to, first thing (whorl__after_switch). From then on it may run elsewhere at once, so the commit
+ * function's last access to the task is the one that publishes it, but for the request to cancel below, where the record's
+ * memory is known to stay of its type (task.h).
+ *
+ * The wake protocol. (P = a producer of work, S = a worker that finds none; `searching` and `sleeping` are counts in the runtime.)
+ *
+ *   P1  queues the task
+ *   P2  fence
+ *   P3  nobody searches and somebody sleeps? then, under idle_lock: takes the last sleeper off the list, counts it as
+ *       searching; wakes it
+ *
+ *   S1  looks everywhere while counted in `searching` (at most half of the workers that are up, one at least); finds nothing for a while
+ *   S2  leaves the count
+ *   S3  under idle_lock: is put on the list of sleepers
+ *   S4  fence
+ *   S5  looks again at every queue, its port, its timers
+ *   S6  found something: takes itself off the list if it is still on it; else sleeps in the reactor until an operation
+ *       finishes, its first timer is due, or somebody wakes it
+ *
+ *   F1  a searcher that has found something leaves the count, and if it was the last, wakes another (as P3)
+ *
+ * Why no wake-up is lost: the fences P2 and S4 are in some order. If P2 is first, P1 is before S5, which finds the task. If S4 is first, P3
+ * sees S asleep and not searching. If P3 sees another searcher instead, that one has yet to pass S4, or F1, which wakes
+ * somebody who has.
+ *
+ * P2 is on the path of every spawn, S4 only where a worker has nothing to do. So S4 is membarrier(2), which stands for a full fence on
+ * each CPU that runs a thread of this process, and P2 is then a fence for the compiler only. Where the kernel refuses
+ * membarrier, both are full fences. A push into a mailbox is for one worker only: it wakes that worker if it is asleep,
+ * whoever else may be searching.
+ *
+ * Looking before sleeping (`spin`). A sleeping core takes 15 to 20 us to wake. A worker that has nothing to do therefore looks on for up to
+ * 50 us, if that has lately been worth while: a score counts the idle periods that were shorter against those that were
+ * longer, and the longer ones soon turn it off.
+ *
+ * Ending. When main returns the runtime is closed to other threads. A worker that goes idle then sums the spawned and the finished
+ * counters of all workers, the finished first: if they agree no task was alive between the two sums, none can come, and all
+ * workers are told to stop.
+ *
+ * Simulation. With a simulated reactor one thread plays all workers in turn: a seeded choice says which one takes the next step. A worker's
+ * budget is always used up there, so a task that leaves goes to the loop. Everything else is the same code.
+ *
+ * Rejected: the owner's pop without an atomic exchange (thieves would have to fence the owner by a membarrier at each steal: 9 us
+ * against 4.5 ns a pop); LIFO order for tasks that a task wakes (they starve the rest, and a slot for the last of them needs
+ * somebody who watches it while its owner computes on). */
+#include "runtime/scheduler.h"
+#include <errno.h>
+#include <stddef.h>
+#include <whorl/inspect.h>
+
+struct whorl_task *whorl__self(const char *call, struct whorl__worker **w)
+{
+    *w = whorl__worker();
+    if (__builtin_expect(!*w || !(*w)->current, 0))
+        whorl__fatal("%s was called outside a task: call it from a function that whorl_run or whorl_spawn started", call);
+    return (*w)->current;
+}
+
+static void set_state(struct whorl__worker *w, struct whorl_task *t, enum whorl__state state)
+{
+    whorl__store_relaxed(&t->state, (uint8_t)state);
+    whorl__store_relaxed(&t->since, w->now);
+}
+
+bool whorl__lend_stack(struct whorl__worker *w, struct whorl_task *t)
+{
+    struct whorl__stack *s;
+
+    if (__builtin_expect(t->stack != NULL, 1))
+        return true;
+    s = whorl__stack_get(&w->stacks, t->stack_class);
+    if (__builtin_expect(!s, 0))
+        return false;
+    t->stack = s;
+    s->owner = t;
+    whorl__stack_context(s, &t->context, whorl__task_entry);
+    return true;
+}
+
+/* No stack for it: it waits until one comes back. */
+static void set_aside(struct whorl__worker *w, struct whorl_task *t)
+{
+    whorl__count(&w->stats.stack_waits, 1);
+    whorl__store_relaxed(&t->reason, "a stack");
+    whorl__fifo_push(&w->runtime->stackless, t);
+}
+
+/* The next task of the worker's own queue, with a stack; NULL: the loop is to decide. */
+static inline struct whorl_task *take_next(struct whorl__worker *w)
+{
+    struct whorl_task *t;
+
+    if (--w->budget <= 0 || (w->budget < WHORL__BUDGET - WHORL__BUDGET_MIN && whorl__port_ready(w->port)))
+        return NULL;
+    t = whorl__runq_pop(&w->ready);
+    if (t && __builtin_expect(!whorl__lend_stack(w, t), 0)) {
+        set_aside(w, t);
+        return NULL;
+    }
+    return t;
+}
+
+/* Where to go on: the task's context or, for NULL, the loop's. */
+static inline struct whorl__context *context_of(struct whorl__worker *w, struct whorl_task *next)
+{
+    whorl__store_relaxed(&w->current, next);
+    if (!next)
+        return &w->context;
+    whorl__count(&w->stats.switches, 1);
+    set_state(w, next, WHORL__RUNNING);
+    return &next->context;
+}
+
+struct whorl__worker *whorl__leave(struct whorl__worker *w, struct whorl_task *t, whorl__commit commit)
+{
+    w->commit = commit;
+    w->committee = t;
+    w->handoffs = 0;
+    w = whorl__context_switch(&t->context, context_of(w, take_next(w)), w);
+    whorl__after_switch(w);
+    return w;
+}
+
+/* The stack of an ended task is free now that we are on another one. */
+static void bury(struct whorl__worker *w, struct whorl_task *t)
+{
+    struct whorl__fifo *waiting = &w->runtime->stackless;
+    uint32_t n;
+
+    (void)t;
+    whorl__stack_put(&w->stacks, w->dead);
+    w->dead = NULL;
+    if (__builtin_expect(!whorl__fifo_empty(waiting), 0)) {
+        struct whorl_task *next = whorl__fifo_take(waiting, 1, &n);
+
+        if (next)
+            whorl__ready_here(w, next);
+    }
+}
+
+struct whorl__context *whorl__end(struct whorl__worker *w, struct whorl__stack *stack, struct whorl_task *next)
+{
+    w->dead = stack;
+    w->commit = bury;
+    if (!next) {
+        next = take_next(w);
+        w->handoffs = 0;
+    }
+    return context_of(w, next);
+}
+
+void whorl__ready_here(struct whorl__worker *w, struct whorl_task *t)
+{
+    set_state(w, t, WHORL__READY);
+    whorl__runq_push(&w->ready, t);
+    whorl__notify(w);
+}
+
+static void post(struct whorl__runtime *rt, struct whorl_task *t)
+{
+    whorl__store_relaxed(&t->state, WHORL__READY);
+    whorl__fifo_push(&rt->inbox, t);
+    whorl__notify_outside(rt);
+}
+
+void whorl__ready(struct whorl_task *t)
+{
+    struct whorl__worker *w = whorl__worker();
+
+    if (w && w->runtime == t->runtime)
+        whorl__ready_here(w, t);
+    else
+        post(t->runtime, t);
+}
+
+void whorl__ready_there(struct whorl__runtime *rt, int index, struct whorl_task *t)
+{
+    whorl__store_relaxed(&t->state, WHORL__READY);
+    whorl__fifo_push(&rt->workers[index].mailbox, t);
+    if (!whorl__wake_worker(rt, index))
+        whorl__notify_outside(rt); /* it is busy: somebody else may take the task from there */
+}
+
+/* Moves what others left for us to our queue. */
+static void collect(struct whorl__worker *w, struct whorl__fifo *from)
+{
+    uint32_t n;
+    struct whorl_task *next;
+
+    for (struct whorl_task *t = whorl__fifo_take(from, WHORL__RUNQ_SIZE / 2, &n); t; t = next) {
+        next = t->next;
+        whorl__runq_push(&w->ready, t);
+    }
+}
+
+/* Everything but the queue: finished operations, the clock, timers, what others have for us. */
+static void look_around(struct whorl__worker *w)
+{
+    struct whorl__runtime *rt = w->runtime;
+    uint32_t before = whorl__runq_length(&w->ready);
+    struct whorl__op *next;
+
+    w->budget = rt->ops->simulated ? 0 : WHORL__BUDGET;
+    whorl__count(&w->stats.polls, 1);
+    for (struct whorl__op *op = rt->ops->poll(rt->reactor, w->port); op; op = next) {
+        next = op->next;
+        whorl__op_done(w, op);
+    }
+    whorl__store_relaxed(&w->now, rt->ops->now(rt->reactor));
+    if (whorl__load_relaxed(&w->timers.next) <= w->now)
+        whorl__timers_expire(w);
+    collect(w, &w->mailbox);
+    collect(w, &rt->inbox);
+    /* One of them is for this worker, which is about to look into its queue. */
+    if (whorl__runq_length(&w->ready) > before + 1)
+        whorl__notify(w);
+}
+
+/* Takes work from another worker: half of its queue, or what is in its mailbox. */
+static struct whorl_task *steal(struct whorl__worker *w)
+{
+    struct whorl__runtime *rt = w->runtime;
+    uint32_t n, count = (uint32_t)rt->worker_count;
+    uint32_t first = count > 1 ? rt->ops->choose(rt->reactor, w->port, count) : 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct whorl__worker *victim = &rt->workers[(first + i) % count];
+        struct whorl_task *t;
+
+        if (victim == w)
+            continue;
+        t = whorl__runq_steal(&w->ready, &victim->ready, &n);
+        if (!t)
+            t = whorl__fifo_take(&victim->mailbox, 1, &n);
+        if (t) {
+            whorl__count(&w->stats.steals, 1);
+            whorl__count(&w->stats.stolen, n);
+            return t;
+        }
+    }
+    return NULL;
+}
+
+bool whorl__anything(struct whorl__worker *w)
+{
+    struct whorl__runtime *rt = w->runtime;
+
+    if (whorl__port_ready(w->port) || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&rt->inbox) ||
+        whorl__load_relaxed(&rt->stop))
+        return true;
+    for (int i = 0; i < rt->worker_count; i++)
+        if (whorl__runq_length(&rt->workers[i].ready) || !whorl__fifo_empty(&rt->workers[i].mailbox))
+            return true;
+    return false;
+}
+
+/* Runs `t` on the loop's thread until it or a task after it comes back to the loop. */
+static void run(struct whorl__worker *w, struct whorl_task *t)
+{
+    if (__builtin_expect(!whorl__lend_stack(w, t), 0)) {
+        set_aside(w, t);
+        return;
+    }
+    /* The worker is the same afterwards: tasks migrate, loops do not. */
+    whorl__context_switch(&w->context, context_of(w, t), w);
+    whorl__after_switch(w);
+}
+
+/* The next task for this worker, or NULL when there is none to be had just now. */
+static struct whorl_task *find(struct whorl__worker *w)
+{
+    struct whorl_task *t;
+
+    if (w->budget <= 0 || (w->budget < WHORL__BUDGET - WHORL__BUDGET_MIN && whorl__port_ready(w->port)))
+        look_around(w);
+    t = whorl__runq_pop(&w->ready);
+    if (!t) {
+        look_around(w);
+        t = whorl__runq_pop(&w->ready);
+    }
+    return t;
+}
+
+void whorl__work(struct whorl__worker *w)
+{
+    struct whorl__runtime *rt = w->runtime;
+
+    while (!whorl__load_relaxed(&rt->stop)) {
+        struct whorl_task *t = find(w);
+
+        if (!t && w->searching)
+            t = steal(w);
+        if (t) {
+            whorl__found(w);
+            run(w, t);
+        } else {
+            whorl__idle(w);
+        }
+    }
+}
+
+/* One step of one worker: false if it found nothing to do. */
+static bool step(struct whorl__worker *w)
+{
+    struct whorl__runtime *rt = w->runtime;
+    struct whorl_task *t;
+
+    whorl__set_worker(w);
+    look_around(w);
+    t = whorl__runq_pop(&w->ready);
+    if (t && rt->ops->choose(rt->reactor, w->port, 4) == 0) {
+        /* As if others had taken those before the next one. */
+        whorl__runq_push(&w->ready, t);
+        t = whorl__runq_pop(&w->ready);
+    }
+    if (!t)
+        t = steal(w);
+    if (t)
+        run(w, t);
+    return t != NULL;
+}
+
+/* Nobody has anything to do: moves the clock to where somebody has. */
+static void pass_time(struct whorl__runtime *rt)
+{
+    whorl_ns next = WHORL_NEVER;
+    uint32_t n;
+    struct whorl_task *t;
+
+    for (int i = 0; i < rt->worker_count; i++)
+        if (rt->workers[i].timers.next < next)
+            next = rt->workers[i].timers.next;
+    if (rt->ops->wait(rt->reactor, rt->workers[0].port, next))
+        return;
+    t = whorl__fifo_take(&rt->stackless, 1, &n);
+    if (t) {
+        whorl__task_fail(&rt->workers[0], t, -ENOMEM);
+        return;
+    }
+    whorl_dump(2);
+    whorl__fatal("deadlock: every task above waits, and nothing is left that could wake one (seed %llu)",
+                 (unsigned long long)rt->config.seed);
+}
+
+void whorl__simulate(struct whorl__runtime *rt)
+{
+    while (!whorl__load_relaxed(&rt->stop)) {
+        uint32_t first = rt->ops->choose(rt->reactor, rt->workers[0].port, (uint32_t)rt->worker_count);
+        bool busy = false;
+
+        for (int i = 0; i < rt->worker_count && !busy; i++)
+            busy = step(&rt->workers[(first + (uint32_t)i) % (uint32_t)rt->worker_count]);
+        if (!busy && whorl__load_relaxed(&rt->ending) && whorl__quiet(rt))
+            whorl__store_relaxed(&rt->stop, 1);
+        else if (!busy)
+            pass_time(rt);
+    }
+}

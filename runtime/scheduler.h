@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* What the rest of runtime/ and io/ may ask of the scheduler. The essay is in scheduler.c. */
+#ifndef WHORL_RUNTIME_SCHEDULER_H
+#define WHORL_RUNTIME_SCHEDULER_H
+
+#include "runtime/current.h"
+#include "runtime/fatal.h"
+#include "runtime/worker.h"
+
+/* Switches from one look at the reactor, the timers and the inbox to the next, at most … */
+#define WHORL__BUDGET 61
+/* … and at least, when the reactor shows that it has something. */
+#define WHORL__BUDGET_MIN 8
+/* Pending operations that make a worker go and submit them. */
+#define WHORL__PENDING_MAX 32
+
+/* The running task, and its worker in *w. `call` is the name of the public function that needs to know: it aborts outside a task. */
+struct whorl_task *whorl__self(const char *call, struct whorl__worker **w);
+
+/* Lets the worker go on with something else. `commit(worker, t)` runs as soon as the task `t`, the running one, has left its
+ * stack: it makes the task known to whoever is to wake it. Returns when it has been woken, with the worker it is on then. */
+struct whorl__worker *whorl__leave(struct whorl__worker *w, struct whorl_task *t, whorl__commit commit);
+
+/* For a task that has ended: where to go on, as the last thing on its stack, which is free after that. `next` is a task that nobody
+ * else can see, or NULL: whatever is ready. */
+struct whorl__context *whorl__end(struct whorl__worker *w, struct whorl__stack *stack, struct whorl_task *next);
+
+/* Makes a task that nobody else can see ready to run, on the worker `w`, the caller's … */
+void whorl__ready_here(struct whorl__worker *w, struct whorl_task *t);
+/* … or from any thread, on the caller's worker if it is one of the task's runtime. */
+void whorl__ready(struct whorl_task *t);
+/* … or on worker `index`, if it can. */
+void whorl__ready_there(struct whorl__runtime *rt, int index, struct whorl_task *t);
+
+/* Gives `t` a stack if it has none. False: there is none to be had. */
+bool whorl__lend_stack(struct whorl__worker *w, struct whorl_task *t);
+
+/* What runs on the stack of a new task (runtime/task.c). */
+void whorl__task_entry(void *arg);
+
+/* Pays what is owed to the context that was left last: the first thing after every switch. */
+static inline void whorl__after_switch(struct whorl__worker *w)
+{
+    whorl__commit commit = w->commit;
+
+    if (commit) {
+        w->commit = NULL;
+        commit(w, w->committee);
+    }
+}
+
+/* A worker's life: runs tasks until the runtime stops. */
+void whorl__work(struct whorl__worker *w);
+/* The life of all of a simulated runtime's workers. */
+void whorl__simulate(struct whorl__runtime *rt);
+
+/* idle.c: the wake protocol. */
+
+/* Something was queued that any worker may run: wakes one if that is needed. */
+void whorl__notify(struct whorl__worker *w);
+void whorl__notify_outside(struct whorl__runtime *rt); /* on a thread that is no worker */
+/* Wakes worker `index` if it sleeps. True if it did. */
+bool whorl__wake_worker(struct whorl__runtime *rt, int index);
+void whorl__wake_all(struct whorl__runtime *rt);
+/* The worker has found something to do. */
+void whorl__found(struct whorl__worker *w);
+/* The worker has nothing to do: looks for work a while, then sleeps until there may be some. */
+void whorl__idle(struct whorl__worker *w);
+/* Can `w` find something to do? For a last look before sleeping. */
+bool whorl__anything(struct whorl__worker *w);
+/* Makes membarrier(2) usable; false: it is not. */
+bool whorl__membarrier_register(void);
+/* A full fence here, and on every CPU where one of the workers is: the expensive side of S4. */
+void whorl__fence_others(struct whorl__runtime *rt);
+
+/* wait.c */
+
+/* Consumes a request to stop waiting: the error that the wait is to end with, or 0. */
+int whorl__cancel_take(struct whorl_task *t);
+/* Waits until *latch is opened. 0, or the error above. `reason` and `object` are for dumps. With `must` it cannot be cancelled. */
+int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object, bool must);
+/* Opens the latch: returns the task that waited, for the caller to make ready, or NULL. */
+struct whorl_task *whorl__latch_open(uintptr_t *latch);
+/* Gives the task's operation, filled in, to the reactor and waits until it has finished: then 0, and op->result is there. Or the
+ * error above: it was not begun. */
+int whorl__op_wait(struct whorl__worker *w, struct whorl_task *t, const char *reason);
+/* Ends the wait of a task whose `cancel` was set, if it is in one. Any thread. */
+void whorl__interrupt(struct whorl_task *t);
+/* Fires what is due. */
+void whorl__timers_expire(struct whorl__worker *w);
+/* An operation that the reactor has withdrawn: its task is ready. Any thread. */
+void whorl__op_withdrawn(struct whorl__op *op);
+/* A finished operation: its task is ready. */
+void whorl__op_done(struct whorl__worker *w, struct whorl__op *op);
+
+/* task.c */
+
+/* A new task, its handle; it is not queued yet. NULL: no memory, or bad options. */
+struct whorl_task *whorl__task_new(struct whorl__runtime *rt, struct whorl__worker *w, whorl_fn fn, void *arg,
+                                   const struct whorl_spawn_options *options, const char *where);
+/* Ends a task that never ran. */
+void whorl__task_fail(struct whorl__worker *w, struct whorl_task *t, intptr_t result);
+/* Returns a record that nobody has a handle to. `w` NULL: on a thread that is no worker. */
+void whorl__task_free(struct whorl__runtime *rt, struct whorl__worker *w, struct whorl_task *t);
+/* Aborts unless `t` can be the handle of a task; `call` names the public function. */
+void whorl__check_handle(const struct whorl_task *t, const char *call);
+/* Do no tasks live, nor any more come? Once the runtime is closed. */
+bool whorl__quiet(struct whorl__runtime *rt);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* The record of a task. Records come from slabs that are freed only with the runtime, and are used again for later tasks: a late
+ * waker or canceller that still has the address finds a record, if perhaps another task's, and what it then tries fails, or
+ * hits a task that was cancelled too. Every protocol below relies on that. */
+#ifndef WHORL_RUNTIME_TASK_H
+#define WHORL_RUNTIME_TASK_H
+
+#include "runtime/context.h"
+#include "runtime/reactor.h"
+#include "runtime/timer.h"
+#include <whorl/task.h>
+
+struct whorl__stack;
+struct whorl__runtime;
+
+enum whorl__state {
+    WHORL__FREE, /* no task: the record is in a cache */
+    WHORL__READY,
+    WHORL__RUNNING,
+    WHORL__PARKED,
+    WHORL__ENDED, /* its result waits to be joined */
+};
+
+/* How a parked task can be brought back early. The object is found by the kind. */
+enum whorl__wait {
+    WHORL__WAIT_NONE,  /* not at all */
+    WHORL__WAIT_LATCH, /* by taking it out of *wait_latch */
+    WHORL__WAIT_TIMER, /* by stopping its sleep timer */
+    WHORL__WAIT_OP,    /* by asking the reactor to cancel its operation */
+};
+
+/* Why a task is to stop waiting. Bits of whorl_task.cancel. */
+enum {
+    WHORL__CANCEL = 1,  /* its next wait ends with -ECANCELED */
+    WHORL__STOP = 2,    /* every wait does: the runtime is closing */
+    WHORL__TIMEOUT = 4, /* every wait ends with -ETIMEDOUT until the deadline is moved */
+    WHORL__NO_TIMER = 8 /* the next wait ends with -ENOMEM: its deadline could not be armed */
+};
+
+/* A latch is opened once. Its word: 0, nobody waits; a task; or one of these. Who exchanges a task for something else is the one to
+ * wake it. */
+enum {
+    WHORL__LATCH_OPEN = 1,
+    WHORL__LATCH_DETACHED = 2, /* of a task whose handle was given up */
+    WHORL__LATCH_THREAD = 3,   /* an OS thread waits (runtime/foreign.c) */
+};
+
+enum { WHORL__TIMER_SLEEP, WHORL__TIMER_DEADLINE };
+
+#define WHORL__NAME_SIZE 24
+
+struct whorl_task {
+    struct whorl__context context; /* valid while it is neither running nor new */
+
+    /* The task's own, and whoever holds it: the queue it is in, the worker that runs it. */
+    struct whorl_task *next; /* in the one queue or cache it is in */
+    struct whorl__stack *stack; /* NULL before its first run */
+    whorl_fn fn;
+    void *arg;
+    struct whorl__runtime *runtime; /* constant after init */
+
+    /* Anyone, atomic. */
+    uintptr_t latch;          /* opened when it ends */
+    uintptr_t gate;           /* for waits on something that is no task: opened by whom the wait is for */
+    uint32_t cancel;          /* see above */
+    uint8_t state, wait;      /* enum whorl__state, enum whorl__wait; written by whoever moves the task */
+    uint8_t stack_class;      /* constant while it lives */
+    bool interrupted;         /* its wait ended early; written by whoever wakes it, read by itself */
+    uintptr_t *wait_latch;    /* with WHORL__WAIT_LATCH */
+
+    /* For dumps, atomic and relaxed. */
+    const char *reason;     /* what it waits for: a string that lives as long as the program */
+    uintptr_t object;       /* a descriptor, a task, a time; the reason tells */
+    whorl_ns since;         /* of the present state, by its worker's last reading of the clock */
+    const char *where;      /* spawn site */
+    char name[WHORL__NAME_SIZE];
+
+    intptr_t result; /* written before the latch is opened, read after */
+
+    struct whorl__timer sleep;
+    struct whorl__timer deadline;
+    whorl_ns deadline_at; /* guarded by the lock of the deadline timer's heap while that runs, else the task's own */
+
+    struct whorl__op op;
+} __attribute__((aligned(64)));
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/timer.h"
+#include <errno.h>
+#include <stdlib.h>
+
+#define ARITY 4
+
+void whorl__timers_init(struct whorl__timers *h)
+{
+    *h = (struct whorl__timers){.next = WHORL_NEVER};
+}
+
+void whorl__timers_fini(struct whorl__timers *h)
+{
+    free(h->slots);
+    whorl__timers_init(h);
+}
+
+static void put(struct whorl__timers *h, uint32_t i, struct whorl__timer_slot slot)
+{
+    h->slots[i] = slot;
+    slot.timer->index = i + 1;
+}
+
+static void sift_up(struct whorl__timers *h, uint32_t i, struct whorl__timer_slot slot)
+{
+    while (i > 0 && slot.when < h->slots[(i - 1) / ARITY].when) {
+        put(h, i, h->slots[(i - 1) / ARITY]);
+        i = (i - 1) / ARITY;
+    }
+    put(h, i, slot);
+}
+
+static void sift_down(struct whorl__timers *h, uint32_t i, struct whorl__timer_slot slot)
+{
+    for (;;) {
+        uint32_t first = i * ARITY + 1, least = first;
+
+        if (first >= h->count)
+            break;
+        for (uint32_t c = first + 1; c < first + ARITY && c < h->count; c++)
+            if (h->slots[c].when < h->slots[least].when)
+                least = c;
+        if (slot.when <= h->slots[least].when)
+            break;
+        put(h, i, h->slots[least]);
+        i = least;
+    }
+    put(h, i, slot);
+}
+
+static void note_next(struct whorl__timers *h)
+{
+    whorl__store_relaxed(&h->next, h->count ? h->slots[0].when : WHORL_NEVER);
+}
+
+static int grow(struct whorl__timers *h)
+{
+    uint32_t capacity = h->capacity ? h->capacity * 2 : 64;
+    struct whorl__timer_slot *slots = realloc(h->slots, capacity * sizeof *slots);
+
+    if (!slots)
+        return -ENOMEM;
+    h->slots = slots;
+    h->capacity = capacity;
+    return 0;
+}
+
+void whorl__timers_again(struct whorl__timers *h, struct whorl__timer *t, whorl_ns when)
+{
+    t->when = when;
+    h->count++;
+    sift_up(h, h->count - 1, (struct whorl__timer_slot){when, t});
+    note_next(h);
+}
+
+int whorl__timer_start(struct whorl__timers *h, struct whorl__timer *t, whorl_ns when)
+{
+    int err = 0;
+
+    whorl__spin_lock(&h->lock);
+    if (h->count == h->capacity)
+        err = grow(h);
+    if (!err) {
+        whorl__store_release(&t->heap, h); /* pairs with the acquire in whorl__timer_lock */
+        whorl__timers_again(h, t, when);
+    }
+    whorl__spin_unlock(&h->lock);
+    return err;
+}
+
+static void take_out(struct whorl__timers *h, struct whorl__timer *t)
+{
+    uint32_t i = t->index - 1;
+    struct whorl__timer_slot last = h->slots[--h->count];
+
+    t->index = 0;
+    if (last.timer != t) {
+        if (i > 0 && last.when < h->slots[(i - 1) / ARITY].when)
+            sift_up(h, i, last);
+        else
+            sift_down(h, i, last);
+    }
+    note_next(h);
+}
+
+struct whorl__timers *whorl__timer_lock(struct whorl__timer *t)
+{
+    struct whorl__timers *h = whorl__load_acquire(&t->heap); /* pairs with the release in whorl__timer_start */
+
+    if (!h)
+        return NULL;
+    whorl__spin_lock(&h->lock);
+    if (whorl__load_relaxed(&t->heap) == h && t->index)
+        return h;
+    /* It left this heap before we had the lock. It may be in another by now, but then it is a later timer than the one that the
+     * caller meant. */
+    whorl__spin_unlock(&h->lock);
+    return NULL;
+}
+
+bool whorl__timer_stop(struct whorl__timer *t)
+{
+    struct whorl__timers *h = whorl__timer_lock(t);
+
+    if (!h)
+        return false;
+    take_out(h, t);
+    whorl__spin_unlock(&h->lock);
+    return true;
+}
+
+struct whorl__timer *whorl__timers_due(struct whorl__timers *h, whorl_ns now)
+{
+    struct whorl__timer *t;
+
+    if (!h->count || h->slots[0].when > now)
+        return NULL;
+    t = h->slots[0].timer;
+    take_out(h, t);
+    return t;
+}

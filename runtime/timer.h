@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker's timers: a 4-ary heap (shallower than a binary one, and a node's children share cache lines) under a lock, since a
+ * task may be cancelled, and so its timer taken out, by a task on another worker.
+ *
+ * Who takes a timer out of its heap, under the heap's lock, is the one to wake the task that waits for it. */
+#ifndef WHORL_RUNTIME_TIMER_H
+#define WHORL_RUNTIME_TIMER_H
+
+#include "runtime/atomic.h"
+#include <stddef.h>
+#include <whorl/base.h>
+
+struct whorl__timers;
+
+/* Lives in a task's record. */
+struct whorl__timer {
+    whorl_ns when;              /* guarded by the heap's lock while in a heap */
+    struct whorl__timers *heap; /* the one it is in, or was in last; written under that heap's lock, read without it */
+    uint32_t index;             /* place in the heap plus one, 0: in none; guarded by the heap's lock */
+    uint8_t kind;               /* the scheduler's; constant while in a heap */
+};
+
+struct whorl__timer_slot {
+    whorl_ns when;
+    struct whorl__timer *timer;
+};
+
+struct whorl__timers {
+    struct whorl__spinlock lock; /* guards the rest */
+    uint32_t count, capacity;
+    struct whorl__timer_slot *slots;
+    whorl_ns next; /* of the first slot, WHORL_NEVER without one; any thread may read it, relaxed, as a hint */
+};
+
+void whorl__timers_init(struct whorl__timers *h);
+void whorl__timers_fini(struct whorl__timers *h);
+
+/* Puts `t`, which is in no heap, into `h`. 0 or -ENOMEM. Any thread. */
+int whorl__timer_start(struct whorl__timers *h, struct whorl__timer *t, whorl_ns when);
+
+/* Takes `t` out of its heap. True: it was in one, and the caller owns what it stood for. Any thread. */
+bool whorl__timer_stop(struct whorl__timer *t);
+
+/* Locks the heap that `t` is in and returns it; NULL: in none. For changing what belongs to a running timer. Any thread. */
+struct whorl__timers *whorl__timer_lock(struct whorl__timer *t);
+
+/* Takes the first timer that is due at `now` out of `h`, whose lock the caller holds; NULL: none is. */
+struct whorl__timer *whorl__timers_due(struct whorl__timers *h, whorl_ns now);
+
+/* Puts it back with a later time, as its worker does with a deadline that was moved. The caller holds the lock and took `t` out
+ * just before, so there is room. */
+void whorl__timers_again(struct whorl__timers *h, struct whorl__timer *t, whorl_ns when);
+
+#endif

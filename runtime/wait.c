@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* The three ways to wait (for a latch, a time, an operation), and how a wait is ended early.
+ *
+ * Cancelling, as numbered steps. C = whoever cancels, T = the task.
+ *
+ *   C1  sets a bit of T->cancel                    T1  writes `wait` and what it waits for (before it leaves)
+ *   C2  reads T->wait and what T waits for         T2  publishes itself there: latch, timer heap, reactor (in its commit)
+ *   C3  tries to take T out of there; if that      T3  reads T->cancel; if a bit is set, does as C3
+ *       succeeds, wakes it
+ *
+ * C1 and T2 are sequentially consistent read-modify-writes or are followed by a full fence, so C sees T's wait or T sees C's bit, or both: then
+ * taking T out succeeds once only. Between C2 and C3 T may have been woken, and may wait again for something else or
+ * even have ended, its record being used anew (whoever cancels holds a handle, so that it cannot have ended; the timer of a deadline
+ * holds none). So C3 may interrupt a wait that C1 was not meant for. Every wait therefore checks, when it was interrupted, whether there is
+ * a bit to be consumed, and goes back to waiting if not. */
+#include "runtime/scheduler.h"
+#include <errno.h>
+#include <whorl/time.h>
+
+#define CONTAINER_OF(pointer, type, field) ((type *)(void *)((char *)(pointer)-offsetof(type, field)))
+
+int whorl__cancel_take(struct whorl_task *t)
+{
+    uint32_t bits = whorl__load_relaxed(&t->cancel);
+
+    if (__builtin_expect(bits == 0, 1))
+        return 0;
+    if (bits & WHORL__STOP)
+        return -ECANCELED;
+    if (bits & WHORL__CANCEL) {
+        whorl__and_seq_cst(&t->cancel, ~(uint32_t)WHORL__CANCEL);
+        return -ECANCELED;
+    }
+    if (bits & WHORL__TIMEOUT)
+        return -ETIMEDOUT;
+    whorl__and_seq_cst(&t->cancel, ~(uint32_t)WHORL__NO_TIMER);
+    return -ENOMEM;
+}
+
+static void begin(struct whorl__worker *w, struct whorl_task *t, enum whorl__wait wait, const char *reason, uintptr_t object)
+{
+    whorl__count(&w->stats.parks, 1);
+    whorl__store_relaxed(&t->wait, (uint8_t)wait); /* T1 */
+    whorl__store_relaxed(&t->reason, reason);
+    whorl__store_relaxed(&t->object, object);
+    whorl__store_relaxed(&t->since, w->now);
+    whorl__store_relaxed(&t->state, WHORL__PARKED);
+    whorl__store_relaxed(&t->interrupted, false);
+}
+
+/* T3 */
+static void check_cancel(struct whorl_task *t)
+{
+    if (__builtin_expect(whorl__load_seq_cst(&t->cancel) != 0, 0))
+        whorl__interrupt(t);
+}
+
+static void wake_interrupted(struct whorl_task *t)
+{
+    whorl__store_relaxed(&t->interrupted, true);
+    whorl__ready(t);
+}
+
+void whorl__interrupt(struct whorl_task *t)
+{
+    uintptr_t expected = (uintptr_t)t;
+
+    switch (whorl__load_relaxed(&t->wait)) { /* C2; ordered after C1 by its fence */
+    case WHORL__WAIT_LATCH: {
+        uintptr_t *latch = whorl__load_relaxed(&t->wait_latch);
+
+        if (latch && whorl__cas_seq_cst(latch, &expected, (uintptr_t)0))
+            wake_interrupted(t);
+        break;
+    }
+    case WHORL__WAIT_TIMER:
+        if (whorl__timer_stop(&t->sleep))
+            wake_interrupted(t);
+        break;
+    case WHORL__WAIT_OP:
+        if (t->runtime->ops->cancel(t->runtime->reactor, &t->op))
+            whorl__op_withdrawn(&t->op);
+        break;
+    default:
+        break;
+    }
+}
+
+/* T2 for a latch. It may have been opened meanwhile. */
+static void publish_latch(struct whorl__worker *w, struct whorl_task *t)
+{
+    uintptr_t expected = 0;
+    bool must = whorl__load_relaxed(&t->wait) == WHORL__WAIT_NONE;
+
+    /* Release: pairs with the exchange in whorl__latch_open, whose caller may then run the task. */
+    if (whorl__cas_seq_cst(whorl__load_relaxed(&t->wait_latch), &expected, (uintptr_t)t)) {
+        if (!must)
+            check_cancel(t);
+        return;
+    }
+    if (expected != WHORL__LATCH_OPEN)
+        whorl__fatal("task \"%s\" (spawned at %s) waits for a task that another one waits for already, or that was detached: join a "
+                     "task once",
+                     t->name, t->where);
+    whorl__ready_here(w, t);
+}
+
+int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object, bool must)
+{
+    int err;
+
+    /* Acquire: pairs with the exchange in whorl__latch_open; what was written before the latch was opened is visible. */
+    while (whorl__load_acquire(latch) != WHORL__LATCH_OPEN) {
+        if (!must && (err = whorl__cancel_take(t)) != 0)
+            return err;
+        whorl__store_relaxed(&t->wait_latch, latch);
+        begin(w, t, must ? WHORL__WAIT_NONE : WHORL__WAIT_LATCH, reason, object);
+        w = whorl__leave(w, t, publish_latch);
+    }
+    return 0;
+}
+
+struct whorl_task *whorl__latch_open(uintptr_t *latch)
+{
+    /* Release of what the waiter will read, acquire of the waiter's saved registers; partners: latch_wait and publish_latch. */
+    uintptr_t waiter = whorl__xchg_seq_cst(latch, (uintptr_t)WHORL__LATCH_OPEN);
+
+    return waiter > WHORL__LATCH_THREAD ? (struct whorl_task *)waiter : NULL;
+}
+
+/* T2 for an operation. The reactor's lock, or what it does instead, is not known here, hence the fence. */
+static void publish_op(struct whorl__worker *w, struct whorl_task *t)
+{
+    whorl__count(&w->stats.submitted, 1);
+    w->runtime->ops->submit(w->runtime->reactor, w->port, &t->op);
+    if (whorl__load_relaxed(&w->port->pending) >= WHORL__PENDING_MAX)
+        w->budget = 0;
+    whorl__fence_seq_cst();
+    check_cancel(t);
+}
+
+int whorl__op_wait(struct whorl__worker *w, struct whorl_task *t, const char *reason)
+{
+    int err = whorl__cancel_take(t);
+
+    if (err)
+        return err;
+    begin(w, t, WHORL__WAIT_OP, reason, (uintptr_t)(intptr_t)t->op.fd);
+    whorl__leave(w, t, publish_op);
+    return 0;
+}
+
+void whorl__op_withdrawn(struct whorl__op *op)
+{
+    struct whorl_task *t = CONTAINER_OF(op, struct whorl_task, op);
+
+    whorl__add_relaxed(&t->runtime->withdrawn, 1);
+    whorl__ready(t);
+}
+
+void whorl__op_done(struct whorl__worker *w, struct whorl__op *op)
+{
+    struct whorl_task *t = CONTAINER_OF(op, struct whorl_task, op);
+
+    whorl__count(&w->stats.completed, 1);
+    whorl__store_relaxed(&t->state, WHORL__READY);
+    whorl__runq_push(&w->ready, t);
+}
+
+/* The task's deadline has passed, or it was moved meanwhile. True: the task is to be interrupted, without the lock. */
+static bool deadline_due(struct whorl__timers *h, struct whorl_task *t, whorl_ns now)
+{
+    if (t->deadline_at > now) {
+        if (t->deadline_at != WHORL_NEVER)
+            whorl__timers_again(h, &t->deadline, t->deadline_at);
+        return false;
+    }
+    whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__TIMEOUT); /* C1 */
+    return true;
+}
+
+void whorl__timers_expire(struct whorl__worker *w)
+{
+    struct whorl__timers *h = &w->timers;
+
+    for (;;) {
+        struct whorl__timer *timer;
+        struct whorl_task *t;
+        bool hit = true;
+
+        whorl__spin_lock(&h->lock);
+        timer = whorl__timers_due(h, w->now);
+        if (timer && timer->kind == WHORL__TIMER_DEADLINE)
+            hit = deadline_due(h, CONTAINER_OF(timer, struct whorl_task, deadline), w->now);
+        whorl__spin_unlock(&h->lock);
+        if (!timer)
+            return;
+        if (!hit)
+            continue;
+        whorl__count(&w->stats.timers_fired, 1);
+        if (timer->kind == WHORL__TIMER_DEADLINE) {
+            whorl__interrupt(CONTAINER_OF(timer, struct whorl_task, deadline));
+        } else {
+            t = CONTAINER_OF(timer, struct whorl_task, sleep);
+            whorl__store_relaxed(&t->state, WHORL__READY);
+            whorl__runq_push(&w->ready, t);
+        }
+    }
+}
+
+whorl_ns whorl_now(void)
+{
+    struct whorl__worker *w;
+
+    whorl__self("whorl_now", &w);
+    return w->runtime->ops->now(w->runtime->reactor);
+}
+
+whorl_ns whorl_after(whorl_ns duration)
+{
+    whorl_ns now = whorl_now();
+
+    return duration > WHORL_NEVER - now ? WHORL_NEVER : now + duration;
+}
+
+static void publish_yield(struct whorl__worker *w, struct whorl_task *t)
+{
+    /* No notify: the queue is as long as it was before the task ran. */
+    whorl__runq_push(&w->ready, t);
+}
+
+void whorl_yield(void)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_yield", &w);
+
+    whorl__store_relaxed(&t->state, WHORL__READY);
+    whorl__leave(w, t, publish_yield);
+}
+
+/* T2 for a timer. */
+static void publish_sleep(struct whorl__worker *w, struct whorl_task *t)
+{
+    if (whorl__timer_start(&w->timers, &t->sleep, t->sleep.when) < 0) {
+        whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__NO_TIMER);
+        wake_interrupted(t);
+        return;
+    }
+    whorl__fence_seq_cst();
+    check_cancel(t);
+}
+
+int whorl_sleep_until(whorl_ns when)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_sleep_until", &w);
+    int err = whorl__cancel_take(t);
+
+    if (err)
+        return err;
+    if (when <= w->runtime->ops->now(w->runtime->reactor)) {
+        whorl_yield();
+        return whorl__cancel_take(t);
+    }
+    do {
+        t->sleep.when = when;
+        begin(w, t, WHORL__WAIT_TIMER, "sleep until", (uintptr_t)when);
+        w = whorl__leave(w, t, publish_sleep);
+        if (!whorl__load_relaxed(&t->interrupted))
+            return 0;
+        err = whorl__cancel_take(t);
+    } while (!err);
+    return err;
+}
+
+int whorl_sleep(whorl_ns duration)
+{
+    return whorl_sleep_until(duration > 0 ? whorl_after(duration) : 0);
+}
+
+/* Makes `t`'s deadline `when`, in whose heap's lock the caller has looked that nothing needs to be armed anew. */
+static void store_deadline(struct whorl_task *t, whorl_ns when)
+{
+    t->deadline_at = when;
+    if (whorl__load_relaxed(&t->cancel) & WHORL__TIMEOUT)
+        whorl__and_seq_cst(&t->cancel, ~(uint32_t)WHORL__TIMEOUT);
+}
+
+whorl_ns whorl_deadline(whorl_ns when)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_deadline", &w);
+    struct whorl__timers *h = whorl__timer_lock(&t->deadline);
+    whorl_ns before = t->deadline_at;
+    bool armed = h && t->deadline.when <= when;
+
+    /* Armed for an earlier time: it will look again then. So a deadline that is moved with each request costs a store. */
+    if (h && !armed) {
+        whorl__spin_unlock(&h->lock);
+        whorl__timer_stop(&t->deadline);
+    }
+    store_deadline(t, when);
+    if (armed)
+        whorl__spin_unlock(&h->lock);
+    else if (when != WHORL_NEVER && whorl__timer_start(&w->timers, &t->deadline, when) < 0)
+        whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__NO_TIMER);
+    return before;
+}

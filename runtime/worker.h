@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker (an OS thread that runs tasks) and the runtime it belongs to. Fields are grouped by who may touch them, and each group
+ * of a worker starts a cache line of its own, so that what others look at is not torn from the owner's cache by what they
+ * write. */
+#ifndef WHORL_RUNTIME_WORKER_H
+#define WHORL_RUNTIME_WORKER_H
+
+#include "runtime/config.h"
+#include "runtime/context.h"
+#include "runtime/fifo.h"
+#include "runtime/reactor.h"
+#include "runtime/runq.h"
+#include "runtime/stack.h"
+#include "runtime/task.h"
+#include "runtime/timer.h"
+#include <pthread.h>
+#include <whorl/inspect.h>
+
+#define WHORL__CACHE_LINE 64
+
+struct whorl__worker;
+
+/* Runs on the next context's stack after a task has left its own: only then may anybody else see the task. */
+typedef void (*whorl__commit)(struct whorl__worker *w, struct whorl_task *t);
+
+struct whorl__worker {
+    /* Owner only. */
+    struct whorl__context context; /* of the worker's loop, while a task runs */
+    struct whorl_task *current;    /* the task that runs; NULL: the loop does. Others read it for dumps, relaxed */
+    whorl__commit commit;          /* owed to the task that left last, see scheduler.c */
+    struct whorl_task *committee;  /* that task */
+    struct whorl__stack *dead;     /* the stack of the task that ended last, until somebody else's is under our feet */
+    struct whorl_task *records;    /* free task records, and how many */
+    uint32_t record_count;
+    int budget;     /* switches left until the loop looks at everything else; 0 at all times when simulated */
+    int handoffs;   /* times in a row that a task that ended went straight on to its joiner */
+    bool searching; /* counted in runtime->searching */
+    int spin_score; /* above or at 0: looking for work a while before sleeping pays */
+    whorl_ns idle_since;
+    struct whorl__stack_cache stacks;
+    struct whorl__context ended; /* where an ended task's context is saved, never to be used */
+
+    /* Constant after start. */
+    struct whorl__runtime *runtime __attribute__((aligned(WHORL__CACHE_LINE)));
+    struct whorl__port *port;
+    int index;
+    pthread_t thread;
+
+    /* The owner writes, anyone reads, relaxed. */
+    whorl_ns now __attribute__((aligned(WHORL__CACHE_LINE))); /* the last reading of the clock */
+    struct whorl_stats stats;
+
+    /* Each with its own rules. */
+    struct whorl__runq ready __attribute__((aligned(WHORL__CACHE_LINE)));
+    struct whorl__fifo mailbox __attribute__((aligned(WHORL__CACHE_LINE))); /* tasks that others would like to run here */
+    struct whorl__timers timers __attribute__((aligned(WHORL__CACHE_LINE)));
+
+    /* Guarded by runtime->idle_lock. */
+    bool asleep __attribute__((aligned(WHORL__CACHE_LINE))); /* in runtime->sleepers */
+};
+
+struct whorl__record_slab;
+
+struct whorl__runtime {
+    /* Constant after start. */
+    struct whorl__config config;
+    struct whorl__reactor *reactor;
+    const struct whorl__reactor_ops *ops;
+    int worker_count;
+    struct whorl__worker *workers; /* an array */
+    bool asymmetric;               /* membarrier(2) stands in for the wakers' fence, see scheduler.c */
+    struct whorl_task *main;
+
+    struct whorl__stack_pool stacks;
+    struct whorl__fifo stackless; /* tasks that found no stack: run when one comes back */
+
+    /* Work from threads that are no workers. Under inbox.lock: closed, posted. */
+    struct whorl__fifo inbox __attribute__((aligned(WHORL__CACHE_LINE)));
+    bool closed;     /* nothing more may be posted */
+    uint64_t posted; /* tasks spawned by such threads */
+
+    /* Who sleeps and who looks for work: see the wake protocol in scheduler.c. */
+    struct whorl__spinlock idle_lock __attribute__((aligned(WHORL__CACHE_LINE)));
+    uint32_t sleeping;  /* length of sleepers; written under idle_lock, anyone reads it */
+    uint32_t searching; /* workers that look for work; anyone, atomic */
+    int *sleepers;      /* guarded by idle_lock: the indices of sleeping workers, the last to fall asleep last */
+
+    /* Anyone, atomic. */
+    uint32_t ending __attribute__((aligned(WHORL__CACHE_LINE))); /* main has returned */
+    uint32_t stop;      /* no task is left: the workers end */
+    uint32_t outside;   /* things under way on other threads that will wake a task */
+    uint32_t visitors;  /* other threads inside a call on this runtime */
+    uint64_t withdrawn; /* operations that were submitted and then withdrawn */
+
+    /* Task records. slabs: anyone, atomic; it only grows. The rest under record_lock. */
+    struct whorl__record_slab *slabs;
+    struct whorl__spinlock record_lock;
+    struct whorl_task *records;
+};
+
+#define WHORL__RECORDS_PER_SLAB 64
+struct whorl__record_slab {
+    struct whorl_task tasks[WHORL__RECORDS_PER_SLAB];
+    struct whorl__record_slab *next;
+};
+
+#endif
