@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* pthread_getattr_np */
-#endif
 #include "runtime/context.h"
 
 #include <pthread.h>

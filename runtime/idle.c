@@ -15,18 +15,12 @@ bool whorl__membarrier_register(void)
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-/* S4. Partner: P2 in `wanted`, or in whorl__notify_outside. */
+/* S4. Partner: P2 in whorl__notify, or in whorl__notify_outside. */
 void whorl__fence_others(struct whorl__runtime *rt)
 {
     if (rt->asymmetric && rt->worker_count > 1)
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
     whorl__fence_seq_cst();
-}
-
-/* P3, first half: without the lock, after P2. */
-static bool wanted(struct whorl__runtime *rt)
-{
-    return whorl__load_relaxed(&rt->sleeping) > 0 && whorl__load_relaxed(&rt->searching) == 0;
 }
 
 /* P3: the last that fell asleep, whose cache is the warmest. False: nobody needs to be woken. */
@@ -35,7 +29,7 @@ static bool wake_one(struct whorl__runtime *rt)
     struct whorl__worker *w = NULL;
 
     whorl__spin_lock(&rt->idle_lock);
-    if (wanted(rt)) {
+    if (whorl__wanted(rt)) {
         w = &rt->workers[rt->sleepers[rt->sleeping - 1]];
         whorl__store_relaxed(&rt->sleeping, rt->sleeping - 1);
         w->asleep = false;
@@ -47,23 +41,16 @@ static bool wake_one(struct whorl__runtime *rt)
     return w != NULL;
 }
 
-void whorl__notify(struct whorl__worker *w)
+void whorl__wake_one(struct whorl__worker *w)
 {
-    struct whorl__runtime *rt = w->runtime;
-
-    /* P2. Partner: S4 in whorl__fence_others. */
-    if (__builtin_expect(rt->asymmetric, 1))
-        whorl__fence_compiler();
-    else
-        whorl__fence_seq_cst();
-    if (__builtin_expect(wanted(rt), 0) && wake_one(rt))
+    if (wake_one(w->runtime))
         whorl__count(&w->stats.wakes, 1);
 }
 
 void whorl__notify_outside(struct whorl__runtime *rt)
 {
     whorl__fence_seq_cst(); /* P2; not a worker's hot path, so always a full one */
-    if (wanted(rt))
+    if (whorl__wanted(rt))
         wake_one(rt);
 }
 

@@ -20,7 +20,6 @@ static bool in_place;     /* guarded by lock: our handler is in place, or somebo
 /* Written before our handler is in place, constant while it is. */
 static struct sigaction previous[SIGNALS];
 static whorl__overflow_running running_task;
-static size_t page;
 
 /* A line put together without stdio, which a signal handler may not use. */
 struct line {
@@ -70,7 +69,7 @@ static void report(const struct whorl__overflow_task *task)
         return; /* there is nobody to tell */
 }
 
-/* Did the task that this thread runs touch its guard page? */
+/* Did the task that this thread runs touch its guard? */
 static bool is_overflow(const siginfo_t *info, struct whorl__overflow_task *task)
 {
     uintptr_t address = (uintptr_t)info->si_addr;
@@ -79,7 +78,7 @@ static bool is_overflow(const siginfo_t *info, struct whorl__overflow_task *task
     if (info->si_code <= 0 || !running_task(task))
         return false;
     base = (uintptr_t)task->stack->base;
-    return address < base && address >= base - page;
+    return address < base && address >= base - task->stack->guard;
 }
 
 /* Does what the program would do without us. For the default action that is to return with it in place: the instruction faults
@@ -123,7 +122,6 @@ static int place(void)
     struct sigaction ours = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
     sigemptyset(&ours.sa_mask);
-    page = (size_t)sysconf(_SC_PAGESIZE);
     for (int i = 0; i < SIGNALS; i++)
         if (sigaction(signals[i], NULL, &previous[i]) < 0 || sigaction(signals[i], &ours, NULL) < 0) {
             int err = -errno;

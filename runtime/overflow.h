@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* When a task's stack runs into its guard page, the program dies by SIGSEGV; here it first says which task, where it was spawned
+/* When a task's stack runs into its guard, the program dies by SIGSEGV; here it first says which task, where it was spawned
  * and what to do. All other faults go where they went before. */
 #ifndef WHORL_RUNTIME_OVERFLOW_H
 #define WHORL_RUNTIME_OVERFLOW_H

@@ -18,6 +18,7 @@
 struct whorl__runq {
     uint64_t head __attribute__((aligned(64))); /* any thread, by exchange */
     uint64_t tail __attribute__((aligned(64))); /* the owner writes, any thread reads */
+    bool alone; /* constant: there are no thieves, and the owner's pop needs no exchange */
     struct whorl_task *slots[WHORL__RUNQ_SIZE];
     struct whorl__fifo overflow;
 };
@@ -66,6 +67,10 @@ static inline struct whorl_task *whorl__runq_pop(struct whorl__runq *q)
     while (head != tail) {
         struct whorl_task *t = whorl__load_relaxed(&q->slots[head % WHORL__RUNQ_SIZE]);
 
+        if (q->alone) {
+            whorl__store_relaxed(&q->head, head + 1);
+            return t;
+        }
         /* Against thieves: whoever moves `head` over a slot owns the task in it. */
         if (__builtin_expect(whorl__cas_acq_rel(&q->head, &head, head + 1), 1))
             return t;

@@ -125,6 +125,7 @@ static int init_workers(struct whorl__runtime *rt)
         }
         w->runtime = rt;
         w->index = i;
+        w->ready.alone = rt->worker_count == 1;
         w->idle_since = WHORL_NEVER;
         w->now = rt->ops->now(rt->reactor);
         whorl__timers_init(&w->timers);
@@ -224,6 +225,7 @@ static void run_main(struct whorl__runtime *rt)
     struct whorl__worker *w = &rt->workers[0];
     cpu_set_t before;
     bool pinned = rt->config.pin && sched_getaffinity(0, sizeof before, &before) == 0;
+    uint64_t control = whorl__context_control();
 
     if (pinned)
         pin_thread(0);
@@ -241,6 +243,7 @@ static void run_main(struct whorl__runtime *rt)
         whorl__work(w);
         join_threads(rt, rt->worker_count);
     }
+    whorl__context_set_control(control);
     whorl__set_worker(NULL);
     whorl__overflow_thread_fini();
     if (pinned)

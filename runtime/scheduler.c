@@ -11,7 +11,7 @@
  *
  * Switching. A task that leaves (to wait, to yield, for good) takes the next ready task from its worker's queue itself and switches
  * straight to it: one switch, not two by way of the loop. It goes to the loop when the queue is empty, or when its `budget` is
- * used up: after 61 switches, or 8 when the reactor shows that it has something, the loop looks at the reactor, the timers and the
+ * used up: after 61 switches, or a multiple of 8 if the reactor shows that it has something, the loop looks at the reactor, the timers and the
  * inbox, so that neither starves under tasks that wake each other.
  *
  * Commit. A task that leaves must not be seen by anyone who might run it before its registers are saved. So what makes it visible
@@ -65,81 +65,32 @@
 #include <stddef.h>
 #include <whorl/inspect.h>
 
-struct whorl_task *whorl__self(const char *call, struct whorl__worker **w)
+_Noreturn void whorl__outside(const char *call)
 {
-    *w = whorl__worker();
-    if (__builtin_expect(!*w || !(*w)->current, 0))
-        whorl__fatal("%s was called outside a task: call it from a function that whorl_run or whorl_spawn started", call);
-    return (*w)->current;
-}
-
-static void set_state(struct whorl__worker *w, struct whorl_task *t, enum whorl__state state)
-{
-    whorl__store_relaxed(&t->state, (uint8_t)state);
-    whorl__store_relaxed(&t->since, w->now);
+    whorl__fatal("%s was called outside a task: call it from a function that whorl_run or whorl_spawn started", call);
 }
 
 bool whorl__lend_stack(struct whorl__worker *w, struct whorl_task *t)
 {
-    struct whorl__stack *s;
+    struct whorl__stack *stack = whorl__stack_get(&w->stacks, t->stack_class);
 
-    if (__builtin_expect(t->stack != NULL, 1))
-        return true;
-    s = whorl__stack_get(&w->stacks, t->stack_class);
-    if (__builtin_expect(!s, 0))
+    if (__builtin_expect(!stack, 0))
         return false;
-    t->stack = s;
-    s->owner = t;
-    whorl__stack_context(s, &t->context, whorl__task_entry);
+    t->stack = stack;
+    stack->owner = t;
+    whorl__stack_context(stack, &t->context, whorl__task_entry);
     return true;
 }
 
-/* No stack for it: it waits until one comes back. */
-static void set_aside(struct whorl__worker *w, struct whorl_task *t)
+void whorl__set_aside(struct whorl__worker *w, struct whorl_task *t)
 {
     whorl__count(&w->stats.stack_waits, 1);
     whorl__store_relaxed(&t->reason, "a stack");
     whorl__fifo_push(&w->runtime->stackless, t);
 }
 
-/* The next task of the worker's own queue, with a stack; NULL: the loop is to decide. */
-static inline struct whorl_task *take_next(struct whorl__worker *w)
-{
-    struct whorl_task *t;
-
-    if (--w->budget <= 0 || (w->budget < WHORL__BUDGET - WHORL__BUDGET_MIN && whorl__port_ready(w->port)))
-        return NULL;
-    t = whorl__runq_pop(&w->ready);
-    if (t && __builtin_expect(!whorl__lend_stack(w, t), 0)) {
-        set_aside(w, t);
-        return NULL;
-    }
-    return t;
-}
-
-/* Where to go on: the task's context or, for NULL, the loop's. */
-static inline struct whorl__context *context_of(struct whorl__worker *w, struct whorl_task *next)
-{
-    whorl__store_relaxed(&w->current, next);
-    if (!next)
-        return &w->context;
-    whorl__count(&w->stats.switches, 1);
-    set_state(w, next, WHORL__RUNNING);
-    return &next->context;
-}
-
-struct whorl__worker *whorl__leave(struct whorl__worker *w, struct whorl_task *t, whorl__commit commit)
-{
-    w->commit = commit;
-    w->committee = t;
-    w->handoffs = 0;
-    w = whorl__context_switch(&t->context, context_of(w, take_next(w)), w);
-    whorl__after_switch(w);
-    return w;
-}
-
 /* The stack of an ended task is free now that we are on another one. */
-static void bury(struct whorl__worker *w, struct whorl_task *t)
+void whorl__bury(struct whorl__worker *w, struct whorl_task *t)
 {
     struct whorl__fifo *waiting = &w->runtime->stackless;
     uint32_t n;
@@ -153,24 +104,6 @@ static void bury(struct whorl__worker *w, struct whorl_task *t)
         if (next)
             whorl__ready_here(w, next);
     }
-}
-
-struct whorl__context *whorl__end(struct whorl__worker *w, struct whorl__stack *stack, struct whorl_task *next)
-{
-    w->dead = stack;
-    w->commit = bury;
-    if (!next) {
-        next = take_next(w);
-        w->handoffs = 0;
-    }
-    return context_of(w, next);
-}
-
-void whorl__ready_here(struct whorl__worker *w, struct whorl_task *t)
-{
-    set_state(w, t, WHORL__READY);
-    whorl__runq_push(&w->ready, t);
-    whorl__notify(w);
 }
 
 static void post(struct whorl__runtime *rt, struct whorl_task *t)
@@ -274,12 +207,12 @@ bool whorl__anything(struct whorl__worker *w)
 /* Runs `t` on the loop's thread until it or a task after it comes back to the loop. */
 static void run(struct whorl__worker *w, struct whorl_task *t)
 {
-    if (__builtin_expect(!whorl__lend_stack(w, t), 0)) {
-        set_aside(w, t);
+    if (__builtin_expect(!t->stack, 0) && !whorl__lend_stack(w, t)) {
+        whorl__set_aside(w, t);
         return;
     }
-    /* The worker is the same afterwards: tasks migrate, loops do not. */
-    whorl__context_switch(&w->context, context_of(w, t), w);
+    /* The worker is the same afterwards: tasks migrate, loops do not. Bare: loops do no arithmetic. */
+    whorl__context_switch_bare(&w->context, whorl__context_of(w, t), w);
     whorl__after_switch(w);
 }
 
@@ -288,7 +221,7 @@ static struct whorl_task *find(struct whorl__worker *w)
 {
     struct whorl_task *t;
 
-    if (w->budget <= 0 || (w->budget < WHORL__BUDGET - WHORL__BUDGET_MIN && whorl__port_ready(w->port)))
+    if (whorl__look_due(w))
         look_around(w);
     t = whorl__runq_pop(&w->ready);
     if (!t) {

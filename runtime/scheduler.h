@@ -7,33 +7,36 @@
 #include "runtime/fatal.h"
 #include "runtime/worker.h"
 
-/* Switches from one look at the reactor, the timers and the inbox to the next, at most … */
+/* Switches from one look at the reactor, the timers and the inbox to the next, at most. */
 #define WHORL__BUDGET 61
-/* … and at least, when the reactor shows that it has something. */
+/* After each so many of them the loop looks earlier, if the reactor shows that it has something. */
 #define WHORL__BUDGET_MIN 8
 /* Pending operations that make a worker go and submit them. */
 #define WHORL__PENDING_MAX 32
 
+/* Aborts: `call`, a public function, was called outside a task. */
+_Noreturn void whorl__outside(const char *call);
+
 /* The running task, and its worker in *w. `call` is the name of the public function that needs to know: it aborts outside a task. */
-struct whorl_task *whorl__self(const char *call, struct whorl__worker **w);
+static inline struct whorl_task *whorl__self(const char *call, struct whorl__worker **w)
+{
+    struct whorl__worker *here = whorl__worker();
 
-/* Lets the worker go on with something else. `commit(worker, t)` runs as soon as the task `t`, the running one, has left its
- * stack: it makes the task known to whoever is to wake it. Returns when it has been woken, with the worker it is on then. */
-struct whorl__worker *whorl__leave(struct whorl__worker *w, struct whorl_task *t, whorl__commit commit);
+    if (__builtin_expect(!here || !here->current, 0))
+        whorl__outside(call);
+    *w = here;
+    return here->current;
+}
 
-/* For a task that has ended: where to go on, as the last thing on its stack, which is free after that. `next` is a task that nobody
- * else can see, or NULL: whatever is ready. */
-struct whorl__context *whorl__end(struct whorl__worker *w, struct whorl__stack *stack, struct whorl_task *next);
-
-/* Makes a task that nobody else can see ready to run, on the worker `w`, the caller's … */
-void whorl__ready_here(struct whorl__worker *w, struct whorl_task *t);
-/* … or from any thread, on the caller's worker if it is one of the task's runtime. */
+/* Makes a task that nobody else can see ready to run, from any thread, on the caller's worker if it is one of the task's runtime. */
 void whorl__ready(struct whorl_task *t);
 /* … or on worker `index`, if it can. */
 void whorl__ready_there(struct whorl__runtime *rt, int index, struct whorl_task *t);
 
-/* Gives `t` a stack if it has none. False: there is none to be had. */
+/* Gives a new task its stack. False: there is none to be had. */
 bool whorl__lend_stack(struct whorl__worker *w, struct whorl_task *t);
+/* Then it waits until one comes back. */
+void whorl__set_aside(struct whorl__worker *w, struct whorl_task *t);
 
 /* What runs on the stack of a new task (runtime/task.c). */
 void whorl__task_entry(void *arg);
@@ -49,6 +52,77 @@ static inline void whorl__after_switch(struct whorl__worker *w)
     }
 }
 
+static inline void whorl__set_state(struct whorl__worker *w, struct whorl_task *t, enum whorl__state state)
+{
+    whorl__store_relaxed(&t->state, (uint8_t)state);
+    whorl__store_relaxed(&t->since, w->now);
+}
+
+/* Is it time for the loop to look at everything but the queue? */
+static inline bool whorl__look_due(struct whorl__worker *w)
+{
+    return w->budget <= 0 || (w->budget % WHORL__BUDGET_MIN == 0 && whorl__port_ready(w->port));
+}
+
+/* The next task of the worker's own queue, with a stack; NULL: the loop is to decide. */
+static inline struct whorl_task *whorl__take_next(struct whorl__worker *w)
+{
+    struct whorl_task *t;
+
+    w->budget--;
+    if (__builtin_expect(whorl__look_due(w), 0))
+        return NULL;
+    t = whorl__runq_pop(&w->ready);
+    if (t && __builtin_expect(!t->stack, 0) && !whorl__lend_stack(w, t)) {
+        whorl__set_aside(w, t);
+        return NULL;
+    }
+    return t;
+}
+
+/* Where to go on: the task's context or, for NULL, the loop's. */
+static inline struct whorl__context *whorl__context_of(struct whorl__worker *w, struct whorl_task *next)
+{
+    whorl__store_relaxed(&w->current, next);
+    if (!next)
+        return &w->context;
+    whorl__count(&w->stats.switches, 1);
+    whorl__set_state(w, next, WHORL__RUNNING);
+    return &next->context;
+}
+
+/* Lets the worker go on with something else. `commit(worker, t)` runs as soon as the task `t`, the running one, has left its
+ * stack: it makes the task known to whoever is to wake it. Returns when it has been woken, with the worker it is on then.
+ *
+ * Inline in each way to wait, like the switch itself: every call that is entered before a switch and left after it is a return that
+ * the CPU predicts wrong. */
+__attribute__((always_inline)) static inline struct whorl__worker *whorl__leave(struct whorl__worker *w, struct whorl_task *t,
+                                                                                whorl__commit commit)
+{
+    w->commit = commit;
+    w->committee = t;
+    w->handoffs = 0;
+    w = whorl__context_switch(&t->context, whorl__context_of(w, whorl__take_next(w)), w);
+    whorl__after_switch(w);
+    return w;
+}
+
+/* Takes back the stack of the task that ended last. A commit function. */
+void whorl__bury(struct whorl__worker *w, struct whorl_task *t);
+
+/* For a task that has ended: where to go on, as the last thing on its stack, which is free after that. `next` is a task that nobody
+ * else can see, or NULL: whatever is ready. */
+static inline struct whorl__context *whorl__end(struct whorl__worker *w, struct whorl__stack *stack, struct whorl_task *next)
+{
+    w->dead = stack;
+    w->commit = whorl__bury;
+    if (!next) {
+        next = whorl__take_next(w);
+        w->handoffs = 0;
+    }
+    return whorl__context_of(w, next);
+}
+
 /* A worker's life: runs tasks until the runtime stops. */
 void whorl__work(struct whorl__worker *w);
 /* The life of all of a simulated runtime's workers. */
@@ -56,8 +130,35 @@ void whorl__simulate(struct whorl__runtime *rt);
 
 /* idle.c: the wake protocol. */
 
-/* Something was queued that any worker may run: wakes one if that is needed. */
-void whorl__notify(struct whorl__worker *w);
+/* P3, behind the question whether it is needed. */
+void whorl__wake_one(struct whorl__worker *w);
+
+/* P3, first half: without the lock, after P2. */
+static inline bool whorl__wanted(const struct whorl__runtime *rt)
+{
+    return whorl__load_relaxed(&rt->sleeping) > 0 && whorl__load_relaxed(&rt->searching) == 0;
+}
+
+/* Something was queued on this worker that any may run: wakes one if that is needed. */
+static inline void whorl__notify(struct whorl__worker *w)
+{
+    /* P2. Partner: S4, whorl__fence_others. */
+    if (__builtin_expect(w->runtime->asymmetric, 1))
+        whorl__fence_compiler();
+    else
+        whorl__fence_seq_cst();
+    if (__builtin_expect(whorl__wanted(w->runtime), 0))
+        whorl__wake_one(w);
+}
+
+/* Makes a task that nobody else can see ready to run on the worker `w`, the caller's. */
+static inline void whorl__ready_here(struct whorl__worker *w, struct whorl_task *t)
+{
+    whorl__set_state(w, t, WHORL__READY);
+    whorl__runq_push(&w->ready, t);
+    whorl__notify(w);
+}
+
 void whorl__notify_outside(struct whorl__runtime *rt); /* on a thread that is no worker */
 /* Wakes worker `index` if it sleeps. True if it did. */
 bool whorl__wake_worker(struct whorl__runtime *rt, int index);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stacks for contexts: lent from a pool, one guard page below each.
+/* Stacks for contexts: lent from a pool, a guard below each that nothing can be written to.
  *
  * A stack is warm while memory pages stand behind it, cold before its first use and after its pages were given back. Three
  * levels, so that the common case needs no lock: a worker's cache holds up to two batches a class; the pool holds batches,
@@ -31,6 +31,7 @@ struct whorl__stack {
     uint16_t class;             /* constant */
     uint16_t valgrind;          /* 1: known to Valgrind as number valgrind_id */
     uint32_t valgrind_id;
+    uint32_t guard; /* bytes that fault, right below base; constant */
 #if defined(WHORL__TSAN)
     void *fiber;
 #endif
@@ -54,8 +55,8 @@ struct whorl__stack_pool {
     size_t refused; /* stacks asked for in vain */
     uint32_t complained;
     /* Constant after init. */
-    size_t page;
-    size_t stacks_max; /* what the kernel's limit on mappings allows: SIZE_MAX when guards are no mappings */
+    size_t page, guard; /* bytes */
+    size_t stacks_max;  /* what the kernel's limit on mappings allows: SIZE_MAX when guards are no mappings */
     bool guard_install;
 };
 

@@ -87,7 +87,7 @@ static struct whorl_task *get_record_outside(struct whorl__runtime *rt)
     return t;
 }
 
-static struct whorl_task *get_record(struct whorl__runtime *rt, struct whorl__worker *w)
+static inline struct whorl_task *get_record(struct whorl__runtime *rt, struct whorl__worker *w)
 {
     struct whorl_task *t;
 
@@ -135,8 +135,9 @@ static bool apply_options(struct whorl__runtime *rt, struct whorl_task *t, const
     return true;
 }
 
-struct whorl_task *whorl__task_new(struct whorl__runtime *rt, struct whorl__worker *w, whorl_fn fn, void *arg,
-                                   const struct whorl_spawn_options *options, const char *where)
+/* Inline for the hot path of whorl_spawn. */
+static inline struct whorl_task *new_task(struct whorl__runtime *rt, struct whorl__worker *w, whorl_fn fn, void *arg,
+                                          const struct whorl_spawn_options *options, const char *where)
 {
     struct whorl_task *t = get_record(rt, w);
 
@@ -145,22 +146,26 @@ struct whorl_task *whorl__task_new(struct whorl__runtime *rt, struct whorl__work
     t->fn = fn;
     t->arg = arg;
     t->stack_class = (uint8_t)rt->config.stack_class;
-    if (t->name[0])
+    if (__builtin_expect(t->name[0], 0))
         memset(t->name, 0, sizeof t->name);
     whorl__store_relaxed(&t->latch, (uintptr_t)0);
     whorl__store_relaxed(&t->cancel, 0u);
-    whorl__store_relaxed(&t->wait, WHORL__WAIT_NONE);
     whorl__store_relaxed(&t->where, where);
-    whorl__store_relaxed(&t->reason, "");
-    if (options && !apply_options(rt, t, options)) {
+    if (__builtin_expect(options != NULL, 0) && !apply_options(rt, t, options)) {
         whorl__task_free(rt, w, t);
         return NULL;
     }
     return t;
 }
 
+struct whorl_task *whorl__task_new(struct whorl__runtime *rt, struct whorl__worker *w, whorl_fn fn, void *arg,
+                                   const struct whorl_spawn_options *options, const char *where)
+{
+    return new_task(rt, w, fn, arg, options, where);
+}
+
 /* Ends the task but for its stack; returns who waited for it, if that is a task. */
-static struct whorl_task *finish(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
+static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
 {
     uintptr_t waiter;
 
@@ -194,8 +199,8 @@ void whorl__task_fail(struct whorl__worker *w, struct whorl_task *t, intptr_t re
         whorl__ready_here(w, waiter);
 }
 
-/* All that a task does; returns where its worker goes on. Not inlined: nothing of it may be on the stack when that is left. */
-static __attribute__((noinline)) struct whorl__context *live(struct whorl__worker **worker)
+/* All that a task does; returns where its worker goes on. */
+static struct whorl__context *live(struct whorl__worker **worker)
 {
     struct whorl__worker *w = *worker;
     struct whorl_task *t, *waiter;
@@ -221,7 +226,7 @@ WHORL__CONTEXT_ENTRY void whorl__task_entry(void *arg)
     struct whorl__worker *w = arg;
     struct whorl__context *next = live(&w);
 
-    whorl__context_exit(&w->ended, next, w);
+    whorl__context_exit(next, w);
 }
 
 struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spawn_options *options, const char *where)
@@ -232,11 +237,11 @@ struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spa
     whorl__self("whorl_spawn", &w);
     if (!fn)
         whorl__misuse("whorl_spawn was given no function");
-    t = whorl__task_new(w->runtime, w, fn, arg, options, where);
-    if (!t)
+    t = new_task(w->runtime, w, fn, arg, options, where);
+    if (__builtin_expect(!t, 0))
         return NULL;
     whorl__count(&w->stats.spawned, 1);
-    if (options && options->worker && options->worker - 1 != w->index)
+    if (__builtin_expect(options != NULL, 0) && options->worker && options->worker - 1 != w->index)
         whorl__ready_there(w->runtime, options->worker - 1, t);
     else
         whorl__ready_here(w, t);
@@ -252,24 +257,6 @@ void whorl__check_handle(const struct whorl_task *t, const char *call)
         whorl__misuse("%s was given NULL: look at what whorl_spawn returned", call);
     if (__builtin_expect(whorl__load_relaxed(&t->state) == WHORL__FREE, 0))
         whorl__misuse("%s was given a handle that was joined or detached before: use each handle once", call);
-}
-
-int whorl_join(struct whorl_task *t, intptr_t *result)
-{
-    struct whorl__worker *w;
-    struct whorl_task *self = whorl__self("whorl_join", &w);
-    int err;
-
-    whorl__check_handle(t, "whorl_join");
-    if (t == self)
-        return -EDEADLK;
-    err = whorl__latch_wait(w, self, &t->latch, "join", (uintptr_t)t, false);
-    if (err)
-        return err;
-    if (result)
-        *result = t->result;
-    whorl__task_free(t->runtime, whorl__worker(), t);
-    return 0;
 }
 
 void whorl_detach(struct whorl_task *t)

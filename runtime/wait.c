@@ -15,6 +15,7 @@
  * a bit to be consumed, and goes back to waiting if not. */
 #include "runtime/scheduler.h"
 #include <errno.h>
+#include <stddef.h>
 #include <whorl/time.h>
 
 #define CONTAINER_OF(pointer, type, field) ((type *)(void *)((char *)(pointer)-offsetof(type, field)))
@@ -105,7 +106,8 @@ static void publish_latch(struct whorl__worker *w, struct whorl_task *t)
     whorl__ready_here(w, t);
 }
 
-int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object, bool must)
+__attribute__((always_inline)) static inline int wait_for_latch(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch,
+                                                                const char *reason, uintptr_t object, bool must)
 {
     int err;
 
@@ -117,6 +119,29 @@ int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *
         begin(w, t, must ? WHORL__WAIT_NONE : WHORL__WAIT_LATCH, reason, object);
         w = whorl__leave(w, t, publish_latch);
     }
+    return 0;
+}
+
+int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object, bool must)
+{
+    return wait_for_latch(w, t, latch, reason, object, must);
+}
+
+int whorl_join(struct whorl_task *t, intptr_t *result)
+{
+    struct whorl__worker *w;
+    struct whorl_task *self = whorl__self("whorl_join", &w);
+    int err;
+
+    whorl__check_handle(t, "whorl_join");
+    if (t == self)
+        return -EDEADLK;
+    err = wait_for_latch(w, self, &t->latch, "join", (uintptr_t)t, false);
+    if (err)
+        return err;
+    if (result)
+        *result = t->result;
+    whorl__task_free(t->runtime, whorl__worker(), t);
     return 0;
 }
 

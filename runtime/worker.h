@@ -38,7 +38,6 @@ struct whorl__worker {
     int spin_score; /* above or at 0: looking for work a while before sleeping pays */
     whorl_ns idle_since;
     struct whorl__stack_cache stacks;
-    struct whorl__context ended; /* where an ended task's context is saved, never to be used */
 
     /* Constant after start. */
     struct whorl__runtime *runtime __attribute__((aligned(WHORL__CACHE_LINE)));
