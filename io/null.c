@@ -117,11 +117,12 @@ static struct whorl__op *cancel_fd(struct whorl__reactor *r, int fd)
     return NULL;
 }
 
-static struct whorl__op *poll(struct whorl__reactor *r, struct whorl__port *port)
+static struct whorl__op *poll(struct whorl__reactor *r, struct whorl__port *port, bool flush)
 {
     struct null *n = null_of(r);
     struct whorl__op *done = NULL, **at = &n->under_way;
 
+    (void)flush; /* nothing is ever pending */
     while (*at) {
         struct whorl__op *op = *at;
 

@@ -169,8 +169,8 @@ static void refuse(struct uring_port *p, struct whorl__op *op)
     append(&p->refused_last, op);
 }
 
-/* Moves what is pending to the kernel. With the lock held. */
-static void flush(struct uring_port *p, unsigned flags)
+/* Makes entries of what is pending. With the lock held. */
+static void flush_pending(struct uring_port *p)
 {
     arm_event(p);
     while (p->first) {
@@ -196,7 +196,6 @@ static void flush(struct uring_port *p, unsigned flags)
             refuse(p, op);
         }
     }
-    submit_entries(p, flags);
 }
 
 /* Takes an event's count off, so that its poll may report the next. */
@@ -241,7 +240,7 @@ static void reap(struct uring_port *p, struct whorl__op ***last)
     whorl__store_release(cq->khead, head); /* pairs with the kernel's acquire: the entries may be written again */
 }
 
-static struct whorl__op *poll_port(struct whorl__reactor *r, struct whorl__port *port)
+static struct whorl__op *poll_port(struct whorl__reactor *r, struct whorl__port *port, bool flush)
 {
     struct uring_port *p = port_of(port);
     struct whorl__op *done = NULL, **last = &done;
@@ -250,7 +249,9 @@ static struct whorl__op *poll_port(struct whorl__reactor *r, struct whorl__port 
     (void)r;
     whorl__spin_lock(&p->lock);
     flags = whorl__load_relaxed(p->ring.sq.kflags) & port->flags_mask ? IORING_ENTER_GETEVENTS : 0;
-    flush(p, flags);
+    if (flush)
+        flush_pending(p);
+    submit_entries(p, flags);
     for (struct whorl__op *op = p->refused; op; op = op->next)
         finish(op);
     if (p->refused) {

@@ -66,9 +66,9 @@ struct whorl__reactor_ops {
     bool (*cancel)(struct whorl__reactor *r, struct whorl__op *op);
     /* Asks that everything on descriptor `fd` finish soon; returns a list of what was withdrawn as above. Any thread. */
     struct whorl__op *(*cancel_fd)(struct whorl__reactor *r, int fd);
-    /* Gives pending operations to the kernel and returns a list of finished ones, 128 at most, in the order of completion. The
-     * port's worker only. */
-    struct whorl__op *(*poll)(struct whorl__reactor *r, struct whorl__port *port);
+    /* Returns a list of finished operations, 128 at most, in the order of completion; with `flush` it gives the pending ones to
+     * the kernel first. The port's worker only. */
+    struct whorl__op *(*poll)(struct whorl__reactor *r, struct whorl__port *port, bool flush);
     /* Sleeps until something finishes on `port`, wake is called for it, or the clock shows `deadline`. False: there is nothing that
      * could ever end this sleep (a simulated reactor knows). The port's worker only. */
     bool (*wait)(struct whorl__reactor *r, struct whorl__port *port, whorl_ns deadline);

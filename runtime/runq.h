@@ -67,6 +67,8 @@ static inline struct whorl_task *whorl__runq_pop(struct whorl__runq *q)
     while (head != tail) {
         struct whorl_task *t = whorl__load_relaxed(&q->slots[head % WHORL__RUNQ_SIZE]);
 
+        /* The task after it will be wanted next, and most likely is no longer in the nearest cache. */
+        __builtin_prefetch(whorl__load_relaxed(&q->slots[(head + 1) % WHORL__RUNQ_SIZE]));
         if (q->alone) {
             whorl__store_relaxed(&q->head, head + 1);
             return t;

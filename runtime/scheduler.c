@@ -65,6 +65,9 @@
 #include <stddef.h>
 #include <whorl/inspect.h>
 
+/* A worker that never runs out of ready tasks submits what is pending after this time all the same. */
+#define FLUSH_AFTER WHORL_US(200)
+
 _Noreturn void whorl__outside(const char *call)
 {
     whorl__fatal("%s was called outside a task: call it from a function that whorl_run or whorl_spawn started", call);
@@ -147,17 +150,22 @@ static void collect(struct whorl__worker *w, struct whorl__fifo *from)
 static void look_around(struct whorl__worker *w)
 {
     struct whorl__runtime *rt = w->runtime;
+    whorl_ns now = rt->ops->now(rt->reactor);
     uint32_t before = whorl__runq_length(&w->ready);
+    /* As late as may be: a receive that finds its data when it reaches the kernel costs less than one that has to wait there. */
+    bool flush = before == 0 || whorl__load_relaxed(&w->port->pending) >= WHORL__PENDING_MAX || now - w->flushed >= FLUSH_AFTER;
     struct whorl__op *next;
 
+    whorl__store_relaxed(&w->now, now);
     w->budget = rt->ops->simulated ? 0 : WHORL__BUDGET;
+    if (flush)
+        w->flushed = now;
     whorl__count(&w->stats.polls, 1);
-    for (struct whorl__op *op = rt->ops->poll(rt->reactor, w->port); op; op = next) {
+    for (struct whorl__op *op = rt->ops->poll(rt->reactor, w->port, flush); op; op = next) {
         next = op->next;
         whorl__op_done(w, op);
     }
-    whorl__store_relaxed(&w->now, rt->ops->now(rt->reactor));
-    if (whorl__load_relaxed(&w->timers.next) <= w->now)
+    if (whorl__load_relaxed(&w->timers.next) <= now)
         whorl__timers_expire(w);
     collect(w, &w->mailbox);
     collect(w, &rt->inbox);

@@ -12,7 +12,7 @@
 /* After each so many of them the loop looks earlier, if the reactor shows that it has something. */
 #define WHORL__BUDGET_MIN 8
 /* Pending operations that make a worker go and submit them. */
-#define WHORL__PENDING_MAX 32
+#define WHORL__PENDING_MAX 128
 
 /* Aborts: `call`, a public function, was called outside a task. */
 _Noreturn void whorl__outside(const char *call);

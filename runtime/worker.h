@@ -37,6 +37,7 @@ struct whorl__worker {
     bool searching; /* counted in runtime->searching */
     int spin_score; /* above or at 0: looking for work a while before sleeping pays */
     whorl_ns idle_since;
+    whorl_ns flushed; /* when pending operations were last submitted */
     struct whorl__stack_cache stacks;
 
     /* Constant after start. */
