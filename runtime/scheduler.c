@@ -212,8 +212,8 @@ bool whorl__anything(struct whorl__worker *w)
     return false;
 }
 
-/* Runs `t` on the loop's thread until it or a task after it comes back to the loop. */
-static void run(struct whorl__worker *w, struct whorl_task *t)
+/* Runs `t` on the loop's thread until it or a task after it comes back to the loop. Inline, as whorl__leave is. */
+__attribute__((always_inline)) static inline void run(struct whorl__worker *w, struct whorl_task *t)
 {
     if (__builtin_expect(!t->stack, 0) && !whorl__lend_stack(w, t)) {
         whorl__set_aside(w, t);
