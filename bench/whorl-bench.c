@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* whorl-bench WORKLOAD [options]: measures one thing and prints one JSON object for each result. */
+#include "workload.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct workload {
+    const char *name;
+    const char *what;
+    bench_workload_fn run;
+} workloads[] = {
+    {"switch", "the bare context switch, without the scheduler", bench_switch},
+    {"yield", "two tasks of a worker that yield to each other", bench_yield},
+    {"spawn", "spawn and join of a task that suspends once", bench_spawn},
+    {"echo-client", "load on a TCP echo server, whose CPU time it reads", bench_echo_client},
+};
+
+enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
+
+static void print_usage(FILE *out)
+{
+    fputs("usage: whorl-bench WORKLOAD [options]\n"
+          "Measures one thing and prints a JSON object for each result. whorl-bench WORKLOAD --help shows its options.\n\n",
+          out);
+    for (size_t i = 0; i < WORKLOADS; i++)
+        fprintf(out, "  %-14s %s\n", workloads[i].name, workloads[i].what);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0) {
+        print_usage(stdout);
+        return 0;
+    }
+    for (size_t i = 0; i < WORKLOADS; i++)
+        if (strcmp(argv[1], workloads[i].name) == 0)
+            return workloads[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "whorl-bench: '%s': no such workload\n", argv[1]);
+    print_usage(stderr);
+    return 2;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The workloads of whorl-bench. Each is one file with one function, and one line in the table of whorl-bench.c. */
+#ifndef BENCH_WORKLOAD_H
+#define BENCH_WORKLOAD_H
+
+/* Reads its options from argv[1] on, measures, reports. Returns the exit status of the program. */
+typedef int (*bench_workload_fn)(int argc, char **argv);
+
+int bench_switch(int argc, char **argv);
+int bench_yield(int argc, char **argv);
+int bench_spawn(int argc, char **argv);
+int bench_echo_client(int argc, char **argv);
+
+#endif
