@@ -9,6 +9,7 @@
 #include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <whorl/net.h>
 
 #ifndef IORING_CQE_F_SOCK_NONEMPTY
@@ -91,6 +92,21 @@ int whorl_accept(int fd)
     return accepted;
 }
 
+/* Connects and waits. An interruption that was not meant for this wait (see runtime/wait.c) has the connection under way when the
+ * operation is begun again: then its outcome is asked of the socket. */
+static int await_connection(struct whorl_task *t, const struct whorl__request *connect)
+{
+    struct whorl__request writable = {.code = WHORL__OP_POLL, .fd = connect->fd, .flags = POLLOUT};
+    int result = whorl__operate(t, connect, NULL);
+
+    if (result == -EISCONN)
+        return 0;
+    if (result != -EALREADY && result != -EINPROGRESS)
+        return result;
+    result = whorl__operate(t, &writable, NULL);
+    return result < 0 ? result : whorl__sys_socket_error(connect->fd);
+}
+
 static int connect_to(struct whorl_task *t, const struct whorl__address *a)
 {
     struct whorl__request r = {.code = WHORL__OP_CONNECT, .address = &a->any, .offset = a->size};
@@ -104,7 +120,7 @@ static int connect_to(struct whorl_task *t, const struct whorl__address *a)
     if (!err) {
         err = whorl__sys_set_option(r.fd, IPPROTO_TCP, TCP_NODELAY, 1);
         if (!err)
-            err = whorl__operate(t, &r, NULL);
+            err = await_connection(t, &r);
         whorl__fd_release(entry);
     }
     if (err) {

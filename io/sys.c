@@ -59,6 +59,14 @@ OPAQUE int whorl__sys_port(int fd)
     return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : -EINVAL;
 }
 
+OPAQUE int whorl__sys_socket_error(int fd)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+}
+
 OPAQUE int whorl__sys_shutdown(int fd, int how)
 {
     return shutdown(fd, how) < 0 ? -errno : 0;

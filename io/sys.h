@@ -16,6 +16,7 @@ int whorl__sys_bind(int fd, const struct sockaddr *address, socklen_t size);
 int whorl__sys_listen(int fd, int backlog);
 int whorl__sys_set_option(int fd, int level, int option, int value);
 int whorl__sys_port(int fd);
+int whorl__sys_socket_error(int fd); /* what the socket has to report, and 0 when that is nothing */
 int whorl__sys_shutdown(int fd, int how);
 ssize_t whorl__sys_recv(int fd, void *buffer, size_t size, int flags);
 ssize_t whorl__sys_send(int fd, const void *buffer, size_t size, int flags);

@@ -16,6 +16,12 @@ struct whorl__port;
 /* One operation. It lives in the record of the task that waits for it, whose memory stays of this type for as long as the runtime
  * runs: whoever comes late may look, though what it finds may be the next operation. */
 struct whorl__op {
+    /* The reactor's. */
+    struct whorl__op *next;   /* in the list of pending operations, then in the list that poll returns */
+    struct whorl__port *port; /* where it is; written under that port's lock, read by cancel without */
+    uint16_t sequence;        /* tells this operation from the next one at this address */
+    uint8_t stage;            /* the reactor's own: idle, pending, in flight … */
+
     /* Set by the task before submit; the reactor only reads them. `code` is a row of the table in io/op.h. */
     uint8_t code;
     int fd;
@@ -27,12 +33,6 @@ struct whorl__op {
     /* Set by the reactor when it is finished, read by the task: as in a completion queue entry. */
     int32_t result;
     uint32_t result_flags;
-
-    /* The reactor's. */
-    struct whorl__op *next;   /* in the list of pending operations, then in the list that poll returns */
-    struct whorl__port *port; /* where it is; written under that port's lock, read by cancel without */
-    uint16_t sequence;        /* tells this operation from the next one at this address */
-    uint8_t stage;            /* the reactor's own: idle, pending, in flight … */
 };
 
 /* A worker's end of the reactor. The reactor's own struct begins with it. */

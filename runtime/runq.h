@@ -15,6 +15,9 @@
 #define WHORL__RUNQ_SIZE 256u /* a power of two; tests of the edges make it small */
 #endif
 
+/* Cache lines of stack to fetch for a task whose turn is next. */
+#define WHORL__RUNQ_PREFETCH 8
+
 struct whorl__runq {
     uint64_t head __attribute__((aligned(64))); /* any thread, by exchange */
     uint64_t tail __attribute__((aligned(64))); /* the owner writes, any thread reads */
@@ -56,6 +59,25 @@ static inline void whorl__runq_append(struct whorl__runq *q, struct whorl_task *
     whorl__store_release(&q->tail, tail); /* as in push */
 }
 
+/* The task at `next` will run soon, and with many tasks on a worker it is no longer in the nearest caches: fetches what it wakes up
+ * with, the end of its stack that it was left with, and the record of the one behind it, where that end is told. It may have been
+ * stolen meanwhile: then nothing is gained. */
+static inline void whorl__runq_prefetch(const struct whorl__runq *q, uint64_t next, uint64_t tail)
+{
+#if !defined(WHORL__TSAN) /* which would call the glance at a record that may be another's a race, and be right */
+    if (next < tail) {
+        const char *stack = whorl__load_relaxed(&q->slots[next % WHORL__RUNQ_SIZE])->context.sp;
+
+        for (int line = 0; line < WHORL__RUNQ_PREFETCH; line++)
+            __builtin_prefetch(stack + 64 * line);
+        if (next + 1 < tail)
+            __builtin_prefetch(whorl__load_relaxed(&q->slots[(next + 1) % WHORL__RUNQ_SIZE]));
+    }
+#else
+    (void)q, (void)next, (void)tail;
+#endif
+}
+
 /* The oldest task, or NULL. Owner only. */
 static inline struct whorl_task *whorl__runq_pop(struct whorl__runq *q)
 {
@@ -67,8 +89,7 @@ static inline struct whorl_task *whorl__runq_pop(struct whorl__runq *q)
     while (head != tail) {
         struct whorl_task *t = whorl__load_relaxed(&q->slots[head % WHORL__RUNQ_SIZE]);
 
-        /* The task after it will be wanted next, and most likely is no longer in the nearest cache. */
-        __builtin_prefetch(whorl__load_relaxed(&q->slots[(head + 1) % WHORL__RUNQ_SIZE]));
+        whorl__runq_prefetch(q, head + 1, tail);
         if (q->alone) {
             whorl__store_relaxed(&q->head, head + 1);
             return t;

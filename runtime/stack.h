@@ -24,7 +24,7 @@ enum { WHORL__STACK_CLASSES = 5 };
 struct whorl__stack {
     char *base;                 /* the lowest usable byte, right above the guard; constant */
     size_t size;                /* usable bytes; constant */
-    void *owner;                /* whom it is lent to: the borrower's to set, for the overflow report */
+    void *owner;                /* whom it is lent to: the borrower's to set, for debuggers */
     struct whorl__stack *next;  /* in the same batch */
     struct whorl__stack *chain; /* first of a batch in the pool: the first of the next batch */
     uint32_t batch;             /* likewise: how many stacks the batch has */

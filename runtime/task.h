@@ -49,39 +49,43 @@ enum { WHORL__TIMER_SLEEP, WHORL__TIMER_DEADLINE };
 
 #define WHORL__NAME_SIZE 24
 
+/* What a task touches each time it waits comes first, in as few cache lines as may be: with hundreds of connections on a worker the
+ * lines of one are cold when its turn comes. */
 struct whorl_task {
     struct whorl__context context; /* valid while it is neither running nor new */
 
     /* The task's own, and whoever holds it: the queue it is in, the worker that runs it. */
-    struct whorl_task *next; /* in the one queue or cache it is in */
+    struct whorl_task *next;    /* in the one queue or cache it is in */
     struct whorl__stack *stack; /* NULL before its first run */
-    whorl_fn fn;
-    void *arg;
-    struct whorl__runtime *runtime; /* constant after init */
 
     /* Anyone, atomic. */
-    uintptr_t latch;          /* opened when it ends */
-    uintptr_t gate;           /* for waits on something that is no task: opened by whom the wait is for */
-    uint32_t cancel;          /* see above */
-    uint8_t state, wait;      /* enum whorl__state, enum whorl__wait; written by whoever moves the task */
-    uint8_t stack_class;      /* constant while it lives */
-    bool interrupted;         /* its wait ended early; written by whoever wakes it, read by itself */
-    uintptr_t *wait_latch;    /* with WHORL__WAIT_LATCH */
+    uint32_t cancel;     /* bits, see above */
+    uint8_t state, wait; /* enum whorl__state, enum whorl__wait; written by whoever moves the task */
+    bool interrupted;    /* its wait ended early; written by whoever wakes it, read by itself */
+    uint8_t stack_class; /* constant while it lives */
 
     /* For dumps, atomic and relaxed. */
-    const char *reason;     /* what it waits for: a string that lives as long as the program */
-    uintptr_t object;       /* a descriptor, a task, a time; the reason tells */
-    whorl_ns since;         /* of the present state, by its worker's last reading of the clock */
-    const char *where;      /* spawn site */
-    char name[WHORL__NAME_SIZE];
+    whorl_ns since;     /* of the present state, by its worker's last reading of the clock */
+    const char *reason; /* what it waits for: a string that lives as long as the program */
+    uintptr_t object;   /* a descriptor, a task, a time; the reason tells */
 
+    struct whorl__runtime *runtime; /* constant after init */
+
+    struct whorl__op op __attribute__((aligned(64)));
+
+    uintptr_t latch __attribute__((aligned(64))); /* anyone, atomic: opened when it ends */
+    uintptr_t gate;        /* likewise: for waits on something that is no task, opened by whom the wait is for */
+    uintptr_t *wait_latch; /* with WHORL__WAIT_LATCH: anyone, atomic */
+    whorl_fn fn;
+    void *arg;
     intptr_t result; /* written before the latch is opened, read after */
 
     struct whorl__timer sleep;
     struct whorl__timer deadline;
     whorl_ns deadline_at; /* guarded by the lock of the deadline timer's heap while that runs, else the task's own */
 
-    struct whorl__op op;
+    const char *where; /* spawn site; for dumps, atomic and relaxed */
+    char name[WHORL__NAME_SIZE];
 } __attribute__((aligned(64)));
 
 #endif
