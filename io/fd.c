@@ -9,7 +9,7 @@
  *       the word
  *
  * Between the two halves of X4 the number may already belong to a new file, whose user must not be told -EBADF for the old
- * one's sake: U1 waits while it sees CLOSED. */
+ * one's sake: U1 and X1 wait while they see CLOSED. */
 #include "io/fd.h"
 #include "io/op.h"
 #include "io/sys.h"
@@ -19,10 +19,10 @@
 #include <whorl/net.h>
 
 #define CLOSING ((uint64_t)1 << 63)
-#define CLOSED ((uint64_t)1 << 62)
+#define CLOSED  ((uint64_t)1 << 62)
 
 /* Entries come in chunks that are never freed: 2^26 descriptors at most. */
-#define CHUNK 4096
+#define CHUNK  4096
 #define CHUNKS 16384
 static struct whorl__fd *chunks[CHUNKS]; /* atomic; from NULL to a chunk once */
 
@@ -50,6 +50,16 @@ static struct whorl__fd *entry_of(int fd, bool make)
     return chunk ? &chunk[fd % CHUNK] : NULL;
 }
 
+/* The entry's word once no descriptor of this number is half closed, see X4. */
+static uint64_t settled(const struct whorl__fd *e)
+{
+    uint64_t word;
+
+    while ((word = whorl__load_acquire(&e->word)) & CLOSED) /* pairs with the release of X4 */
+        sched_yield();
+    return word;
+}
+
 int whorl__fd_hold(int fd, struct whorl__fd **entry)
 {
     struct whorl__fd *e = *entry = entry_of(fd, true);
@@ -57,17 +67,12 @@ int whorl__fd_hold(int fd, struct whorl__fd **entry)
 
     if (__builtin_expect(!e, 0))
         return fd < 0 || fd >= CHUNK * CHUNKS ? -EBADF : -ENOMEM;
-    word = whorl__load_relaxed(&e->word);
-    for (;;) {
-        if (__builtin_expect(word & CLOSED, 0)) {
-            sched_yield();
-            word = whorl__load_relaxed(&e->word);
-        } else if (__builtin_expect(word & CLOSING, 0)) {
+    do {
+        word = settled(e);
+        if (__builtin_expect(word & CLOSING, 0))
             return -EBADF;
-        } else if (whorl__cas_seq_cst(&e->word, &word, word + 1)) { /* U1 */
-            return 0;
-        }
-    }
+    } while (!whorl__cas_seq_cst(&e->word, &word, word + 1)); /* U1 */
+    return 0;
 }
 
 void whorl__fd_release(struct whorl__fd *e)
@@ -87,7 +92,8 @@ bool whorl__fd_closing(int fd)
 {
     struct whorl__fd *e = entry_of(fd, false);
 
-    return e && whorl__load_seq_cst(&e->word) & CLOSING;
+    /* With CLOSED the number may be a new file's already. */
+    return e && (whorl__load_seq_cst(&e->word) & (CLOSING | CLOSED)) == CLOSING;
 }
 
 static void cancel_all(struct whorl__runtime *rt, int fd)
@@ -122,8 +128,8 @@ int whorl_close(int fd)
 
     if (!e)
         return fd < 0 || fd >= CHUNK * CHUNKS ? -EBADF : -ENOMEM;
-    word = whorl__load_relaxed(&e->word);
     do {
+        word = settled(e);
         if (word & CLOSING)
             return -EBADF;
     } while (!whorl__cas_seq_cst(&e->word, &word, word + (CLOSING + 1))); /* X1 */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is known of each descriptor: how many calls are in flight on it, and whether it is being closed. So that closing can wait for
- * them, and a number is not used again under an operation. One table for the process, as descriptors are. */
+/* What is known of each descriptor: how many calls are in flight on it, and whether it is being closed. So that closing can wait
+ * for them, and a number is not used again under an operation. One table for the process, as descriptors are. */
 #ifndef WHORL_IO_FD_H
 #define WHORL_IO_FD_H
 
@@ -10,9 +10,9 @@
 struct whorl_task;
 
 struct whorl__fd {
-    uint64_t word;            /* calls in flight, and WHORL__FD_CLOSING; any thread, atomic */
+    uint64_t word;             /* calls in flight, and WHORL__FD_CLOSING; any thread, atomic */
     struct whorl_task *closer; /* who waits for the word; the closer's, see fd.c */
-    uint8_t more;             /* the last receive left something behind: a hint, atomic */
+    uint8_t more;              /* the last receive left something behind: a hint, atomic */
 };
 
 /* Holds descriptor `fd` for a call: its entry in *entry. -EBADF: it is being closed, or is none; -ENOMEM. */

@@ -3,8 +3,8 @@
 #include "io/op.h"
 #include "io/resolve.h"
 #include "io/sys.h"
-#include "runtime/fatal.h"
 #include "runtime/atomic.h"
+#include "runtime/fatal.h"
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <netinet/in.h>
@@ -59,6 +59,8 @@ int whorl_tcp_listen(const char *host, uint16_t port, const struct whorl_listen_
 
     if (err)
         return err;
+    if (!whorl__has_kernel())
+        return -EOPNOTSUPP;
     if (o && o->size != sizeof *o)
         whorl__misuse("whorl_listen_options.size is %zu: set it to sizeof(struct whorl_listen_options), %zu", o->size, sizeof *o);
     err = whorl__resolve(t, host ? host : "::", port, &found);
@@ -96,7 +98,7 @@ int whorl_accept(int fd)
  * operation is begun again: then its outcome is asked of the socket. */
 static int await_connection(struct whorl_task *t, const struct whorl__request *connect)
 {
-    struct whorl__request writable = {.code = WHORL__OP_POLL, .fd = connect->fd, .flags = POLLOUT};
+    struct whorl__request writable = {.code = WHORL__OP_POLL, .fd = connect->fd, .flags = POLLOUT, .reason = "connect"};
     int result = whorl__operate(t, connect, NULL);
 
     if (result == -EISCONN)
@@ -162,6 +164,10 @@ ssize_t whorl_recv(int fd, void *buffer, size_t size, int flags)
         n = whorl__fd_hold(fd, &entry);
     if (n)
         return n;
+    if (size == 0) { /* the kernel would wait for something to receive nothing of */
+        whorl__fd_release(entry);
+        return 0;
+    }
     /* A plain receive that finds nothing costs as much as a quarter of one that does: it is tried only when the last one said that
      * there is more. */
     n = -EAGAIN;
@@ -183,11 +189,8 @@ ssize_t whorl_recv(int fd, void *buffer, size_t size, int flags)
 
 ssize_t whorl_send(int fd, const void *buffer, size_t size, int flags)
 {
-    struct whorl__request r = {.code = WHORL__OP_SEND,
-                               .fd = fd,
-                               .flags = (uint32_t)flags | MSG_NOSIGNAL,
-                               .length = length_of(size),
-                               .address = buffer};
+    struct whorl__request r = {
+        .code = WHORL__OP_SEND, .fd = fd, .flags = (uint32_t)flags | MSG_NOSIGNAL, .length = length_of(size), .address = buffer};
     struct whorl__fd *entry;
     struct whorl_task *t;
     ssize_t n = whorl__begin("whorl_send", &t);

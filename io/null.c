@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The null reactor: no kernel behind it. One OS thread plays all workers; the clock stands still while any task can run, then jumps to
- * the next moment at which something happens; whatever is left to chance in a real run is drawn from the seed. So the same program
- * with the same seed does the same, to the last switch.
+/* The null reactor: no kernel behind it. One OS thread plays all workers; the clock stands still while any task can run, then jumps
+ * to the next moment at which something happens; whatever is left to chance in a real run is drawn from the seed. So the same
+ * program with the same seed does the same, to the last switch.
  *
- * A nop is finished `offset` nanoseconds after it was submitted, or up to a quarter earlier or later, as the seed has it. Cancelled, it is
- * withdrawn at once or finishes with -ECANCELED a little later, or too late, with its own result. Other operations need a kernel and
- * are refused. */
+ * A nop is finished `offset` nanoseconds after it was submitted, or up to a quarter earlier or later, as the seed has it.
+ * Cancelled, it is withdrawn at once or finishes with -ECANCELED a little later, or too late, with its own result. Other operations
+ * need a kernel and are refused. */
 #include "io/fd.h"
 #include "io/op.h"
 #include "io/reactors.h"

@@ -52,6 +52,11 @@ int whorl__begin(const char *call, struct whorl_task **t)
     return whorl__cancel_take(*t);
 }
 
+bool whorl__has_kernel(void)
+{
+    return !whorl__worker()->runtime->ops->simulated;
+}
+
 void whorl__done_inline(void)
 {
     struct whorl__worker *w = whorl__worker();
@@ -73,7 +78,7 @@ int whorl__operate(struct whorl_task *t, const struct whorl__request *r, uint32_
         t->op.length = r->length;
         t->op.address = r->address;
         t->op.offset = r->offset;
-        err = whorl__op_wait(whorl__worker(), t, texts[r->code]);
+        err = whorl__op_wait(whorl__worker(), t, r->reason ? r->reason : texts[r->code]);
         if (err)
             return err;
         result = t->op.result;

@@ -8,17 +8,17 @@
 
 #include "runtime/reactor.h"
 
-/* name | as waited for in dumps | the kernel's opcode | what the kernel does with length bytes at address: 'r' reads them, 'w' writes
- * them, '-' neither, or its own affair */
-#define WHORL__OPS(X)                             \
-    X(NOP, "nop", IORING_OP_NOP, '-')             \
-    X(ACCEPT, "accept", IORING_OP_ACCEPT, '-')    \
-    X(CONNECT, "connect", IORING_OP_CONNECT, '-') \
-    X(RECV, "recv", IORING_OP_RECV, 'w')          \
-    X(SEND, "send", IORING_OP_SEND, 'r')          \
-    X(POLL, "poll", IORING_OP_POLL_ADD, '-')      \
-    X(OPEN, "open", IORING_OP_OPENAT2, '-')       \
-    X(STATX, "statx", IORING_OP_STATX, '-')       \
+/* name | as waited for in dumps | the kernel's opcode | what the kernel does with length bytes at address: 'r' reads them, 'w'
+ * writes them, '-' neither, or its own affair */
+#define WHORL__OPS(X)                                                                                                              \
+    X(NOP, "nop", IORING_OP_NOP, '-')                                                                                              \
+    X(ACCEPT, "accept", IORING_OP_ACCEPT, '-')                                                                                     \
+    X(CONNECT, "connect", IORING_OP_CONNECT, '-')                                                                                  \
+    X(RECV, "recv", IORING_OP_RECV, 'w')                                                                                           \
+    X(SEND, "send", IORING_OP_SEND, 'r')                                                                                           \
+    X(POLL, "poll", IORING_OP_POLL_ADD, '-')                                                                                       \
+    X(OPEN, "open", IORING_OP_OPENAT2, '-')                                                                                        \
+    X(STATX, "statx", IORING_OP_STATX, '-')                                                                                        \
     X(READ, "read", IORING_OP_READ, 'w')
 
 enum whorl__op_code {
@@ -36,6 +36,7 @@ struct whorl__request {
     uint32_t length;
     const void *address;
     uint64_t offset;
+    const char *reason; /* shown in dumps; NULL: as the table has it */
 };
 
 struct whorl_task;
@@ -46,6 +47,9 @@ int whorl__operate(struct whorl_task *t, const struct whorl__request *request, u
 
 /* Begins a call that may suspend, named `call`: the running task in *t; the error that it is to return at once, or 0. */
 int whorl__begin(const char *call, struct whorl_task **t);
+
+/* Is there a kernel behind the running task's reactor? Without one no descriptor is of use. */
+bool whorl__has_kernel(void);
 
 /* The call was done by a plain system call. Now and then it lets others run: a task whose calls never have to wait would keep its
  * worker for ever. Suspends. */

@@ -3,8 +3,9 @@
  * are needed, gone when they have had nothing to do for a while. They share nothing with other blocking work, which must not
  * delay a look-up, nor be delayed by one.
  *
- * A request is of two parties, the task and a thread, and freed by the last. `phase` decides between them, by one exchange each: the
- * thread makes it DONE, and then wakes the task; a task that is to stop waiting makes it ABANDONED, and then the thread wakes nobody. */
+ * A request is of two parties, the task and a thread, and freed by the last. `phase` decides between them, by one exchange each:
+ * the thread makes it DONE, and then wakes the task; a task that is to stop waiting makes it ABANDONED, and then the thread wakes
+ * nobody. */
 #define _GNU_SOURCE /* EAI_ADDRFAMILY */
 #include "io/resolve.h"
 #include "runtime/scheduler.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-#define THREADS_MAX 4
+#define THREADS_MAX  4
 #define IDLE_SECONDS 2
 
 enum { WAITING, DONE, ABANDONED };
@@ -35,8 +36,8 @@ struct request {
 /* Never held while a task suspends. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
-static struct request *first, **last = &first; /* guarded by `lock`, like the two that follow */
-static int threads, idle;
+static struct request *first, **last = &first; /* guarded by `lock`, like the three that follow */
+static int threads, idle, queued;
 
 static int error_of(int gai)
 {
@@ -117,6 +118,7 @@ static struct request *next_request(void)
     idle--;
     r = first;
     if (r) {
+        queued--;
         first = r->next;
         if (!first)
             last = &first;
@@ -163,12 +165,13 @@ static int enqueue(struct request *r)
     int err = 0;
 
     pthread_mutex_lock(&lock);
-    if (idle == 0 && threads < THREADS_MAX) {
+    if (idle <= queued && threads < THREADS_MAX) {
         err = start_thread();
         threads += err == 0;
     }
     if (threads > 0) {
         err = 0;
+        queued++;
         *last = r;
         last = &r->next;
         pthread_cond_signal(&wanted);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* System calls that return -errno. They are functions of their own, never inlined, because errno must not be touched in a function that
- * also suspends: the compiler keeps its address, and the task may come back on another thread (see runtime/current.h). */
+/* System calls that return -errno. They are functions of their own, never inlined, because errno must not be touched in a function
+ * that also suspends: the compiler keeps its address, and the task may come back on another thread (see runtime/current.h). */
 #ifndef WHORL_IO_SYS_H
 #define WHORL_IO_SYS_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The io_uring reactor: a ring for each worker.
  *
- * Set-up flags: COOP_TASKRUN | TASKRUN_FLAG, so that the kernel does not interrupt a worker for each completion but raises a flag that
- * the scheduler reads between tasks; SUBMIT_ALL, so that a bad entry does not hold up the rest; CLAMP and CQSIZE. Not
+ * Set-up flags: COOP_TASKRUN | TASKRUN_FLAG, so that the kernel does not interrupt a worker for each completion but raises a flag
+ * that the scheduler reads between tasks; SUBMIT_ALL, so that a bad entry does not hold up the rest; CLAMP and CQSIZE. Not
  * SINGLE_ISSUER | DEFER_TASKRUN: they gained 0 to 4 % on loopback echo and would let nobody but the worker itself finish
  * its operations, so that a task that hogs the worker stops every connection of its ring.
  *
@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 /* Entries of the submission queue: a batch never needs more, it is submitted in parts. */
-#define SQ_ENTRIES 128
+#define SQ_ENTRIES     128
 #define SQ_ENTRIES_MIN 16
 /* Of the completion queue: that many may finish between two polls before the kernel has to keep them in a slower list. */
 #define CQ_PER_SQ 32
@@ -38,7 +38,7 @@
 
 /* user_data of what is no operation. */
 #define WAKE_MESSAGE 0
-#define WAKE_EVENT 1
+#define WAKE_EVENT   1
 
 enum { IDLE, PENDING, IN_FLIGHT };
 
@@ -51,7 +51,7 @@ struct uring_port {
     struct whorl__spinlock lock; /* guards the rest, both queues of the ring, and `pending` of base */
     bool armed;                  /* the poll of `event` stands */
     uint32_t sq_tail, sq_entries;
-    struct whorl__op *first, **last; /* pending */
+    struct whorl__op *first, **last;           /* pending */
     struct whorl__op *refused, **refused_last; /* finished without the kernel: their descriptor is being closed */
 };
 
@@ -371,8 +371,8 @@ static bool wait_port(struct whorl__reactor *r, struct whorl__port *port, whorl_
     struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8};
 
     (void)r;
-    if (p->first || p->refused || whorl__port_ready(port))
-        return true; /* poll first */
+    if (p->first || p->sq_tail != whorl__load_acquire(p->ring.sq.khead) || whorl__port_ready(port))
+        return true; /* poll first: something is not yet submitted, or has finished */
     if (deadline != WHORL_NEVER) {
         whorl_ns left = deadline - whorl__sys_now();
 

@@ -10,23 +10,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define whorl__load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
-#define whorl__load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define whorl__load_seq_cst(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define whorl__load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
+#define whorl__load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define whorl__load_seq_cst(p)     __atomic_load_n((p), __ATOMIC_SEQ_CST)
 #define whorl__store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define whorl__store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define whorl__xchg_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
-#define whorl__xchg_seq_cst(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
-#define whorl__add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
-#define whorl__add_acq_rel(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
-#define whorl__add_seq_cst(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
-#define whorl__sub_acq_rel(p, v) __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
-#define whorl__or_seq_cst(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
-#define whorl__and_seq_cst(p, v) __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
+#define whorl__xchg_acq_rel(p, v)  __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+#define whorl__xchg_seq_cst(p, v)  __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
+#define whorl__add_relaxed(p, v)   __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+#define whorl__add_acq_rel(p, v)   __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define whorl__add_seq_cst(p, v)   __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define whorl__sub_acq_rel(p, v)   __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
+#define whorl__or_seq_cst(p, v)    __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+#define whorl__and_seq_cst(p, v)   __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
 /* Compare and exchange; on failure *expected is what was there. */
-#define whorl__cas_acq_rel(p, expected, v) \
+#define whorl__cas_acq_rel(p, expected, v)                                                                                         \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
-#define whorl__cas_seq_cst(p, expected, v) \
+#define whorl__cas_seq_cst(p, expected, v)                                                                                         \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
 /* GCC warns that TSan does not model fences. It is right; what the fences here order are atomics, on which TSan sees no race. */

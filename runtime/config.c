@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define STACK_SIZE_DEFAULT ((size_t)64 << 10)
-#define SPIN_DEFAULT WHORL_US(50)
+#define SPIN_DEFAULT       WHORL_US(50)
 
 /* CPUs of time that the cgroup's quota allows, rounded up; 0: no quota, or none to be read. */
 static int cgroup_cpus(void)
@@ -176,8 +176,9 @@ static int read_disable(struct whorl__config *c, const struct whorl_options *o)
         while (i < count && (strlen(features[i].name) != length || strncmp(text, features[i].name, length) != 0))
             i++;
         if (i == count && length > 0) {
-            whorl__say("cannot disable \"%.*s\": want guard_install, send_msg_ring or membarrier (whorl_options.disable, WHORL_DISABLE)",
-                       (int)length, text);
+            whorl__say(
+                "cannot disable \"%.*s\": want guard_install, send_msg_ring or membarrier (whorl_options.disable, WHORL_DISABLE)",
+                (int)length, text);
             return -EINVAL;
         }
         if (length > 0)

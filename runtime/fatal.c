@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* One write, so that messages of several threads do not mix. */
-static void say(const char *format, va_list args, const struct whorl_task *t)
+__attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args, const struct whorl_task *t)
 {
     char text[1024];
     size_t n = (size_t)snprintf(text, sizeof text, "whorl: ");

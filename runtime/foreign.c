@@ -66,8 +66,9 @@ int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
     rt = t->runtime;
     whorl__add_seq_cst(&rt->visitors, 1);
     if (!whorl__cas_seq_cst(&t->latch, &seen, (uintptr_t)WHORL__LATCH_THREAD) && seen != WHORL__LATCH_OPEN)
-        whorl__misuse("whorl_runtime_join was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached",
-                      t->name, t->where);
+        whorl__misuse(
+            "whorl_runtime_join was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached",
+            t->name, t->where);
     /* Acquire: pairs with the exchange in finish (task.c); the result is visible. */
     while (whorl__load_acquire(&t->latch) != WHORL__LATCH_OPEN)
         syscall(SYS_futex, futex_of(&t->latch), FUTEX_WAIT_PRIVATE, WHORL__LATCH_THREAD, NULL, NULL, 0);

@@ -8,7 +8,7 @@
 
 /* An idle period up to this much longer than the spin would have been shorter, had the worker not had to be woken. */
 #define WAKE_LATENCY WHORL_US(30)
-#define SCORE_MAX 8
+#define SCORE_MAX    8
 
 bool whorl__membarrier_register(void)
 {
@@ -182,11 +182,8 @@ static bool give_up_stackless(struct whorl__worker *w)
 {
     struct whorl__runtime *rt = w->runtime;
     uint64_t submitted = 0, completed = whorl__load_relaxed(&rt->withdrawn);
-    struct whorl_task *t;
-    uint32_t n;
 
-    if (whorl__fifo_empty(&rt->stackless) || whorl__load_relaxed(&rt->sleeping) < (uint32_t)rt->worker_count ||
-        whorl__load_relaxed(&rt->outside))
+    if (whorl__load_relaxed(&rt->sleeping) < (uint32_t)rt->worker_count || whorl__load_relaxed(&rt->outside))
         return false;
     for (int i = 0; i < rt->worker_count; i++) {
         completed += whorl__load_relaxed(&rt->workers[i].stats.completed);
@@ -197,10 +194,7 @@ static bool give_up_stackless(struct whorl__worker *w)
         submitted += whorl__load_relaxed(&rt->workers[i].stats.submitted);
     if (submitted != completed)
         return false;
-    t = whorl__fifo_take(&rt->stackless, 1, &n);
-    if (t)
-        whorl__task_fail(w, t, -ENOMEM);
-    return t != NULL;
+    return whorl__fail_stackless(w);
 }
 
 static void sleep_in_reactor(struct whorl__worker *w)
@@ -208,9 +202,9 @@ static void sleep_in_reactor(struct whorl__worker *w)
     struct whorl__runtime *rt = w->runtime;
 
     if (w->searching)
-        stop_searching(w); /* S2 */
-    enlist(w);             /* S3 */
-    whorl__fence_others(rt);/* S4 */
+        stop_searching(w);   /* S2 */
+    enlist(w);               /* S3 */
+    whorl__fence_others(rt); /* S4 */
     if (whorl__load_relaxed(&rt->ending) && whorl__quiet(rt)) {
         whorl__store_relaxed(&rt->stop, 1);
         whorl__wake_all(rt);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Dumps and counters. A dump runs in a signal handler too: it takes no lock, allocates nothing, formats by hand and uses only
- * write(2). What it reads may change under it: records and slabs stay, single fields are atomic, and a line that mixes two moments is
- * the price. */
+ * write(2). What it reads may change under it: records and slabs stay, single fields are atomic, and a line that mixes two moments
+ * is the price. */
 #include "runtime/inspect.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
@@ -147,7 +147,7 @@ static void put_object(struct text *text, const struct whorl_task *t)
     default:
         put(text, " fd ");
         put(text, (intptr_t)object < 0 ? "-" : "");
-        put_number(text, (intptr_t)object < 0 ? (uint64_t)-(intptr_t)object : object, 10);
+        put_number(text, (intptr_t)object < 0 ? (uint64_t) - (intptr_t)object : object, 10);
         break;
     }
 }

@@ -21,7 +21,7 @@
 struct whorl__runq {
     uint64_t head __attribute__((aligned(64))); /* any thread, by exchange */
     uint64_t tail __attribute__((aligned(64))); /* the owner writes, any thread reads */
-    bool alone; /* constant: there are no thieves, and the owner's pop needs no exchange */
+    bool alone;                                 /* constant: there are no thieves, and the owner's pop needs no exchange */
     struct whorl_task *slots[WHORL__RUNQ_SIZE];
     struct whorl__fifo overflow;
 };

@@ -2,17 +2,17 @@
 /* The scheduler: which task runs next, on which worker.
  *
  * Goals: a switch between tasks of one worker costs little more than the switch of registers; no worker sleeps while a task
- * waits for one; nothing that is ready waits for ever; tasks that talk to each other stay on one core, since waking a sleeping core costs
- * more than most of what it would be woken for.
+ * waits for one; nothing that is ready waits for ever; tasks that talk to each other stay on one core, since waking a sleeping core
+ * costs more than most of what it would be woken for.
  *
- * What there is. A worker is an OS thread. It has a queue of ready tasks, first in, first out (runq.h), from which idle workers steal
- * half; a mailbox for tasks that others would like to see run here; a heap of timers; a port of the reactor. All workers
+ * What there is. A worker is an OS thread. It has a queue of ready tasks, first in, first out (runq.h), from which idle workers
+ * steal half; a mailbox for tasks that others would like to see run here; a heap of timers; a port of the reactor. All workers
  * share an inbox for work from other threads. Each worker runs a loop on its thread's own stack, and tasks run on theirs.
  *
  * Switching. A task that leaves (to wait, to yield, for good) takes the next ready task from its worker's queue itself and switches
  * straight to it: one switch, not two by way of the loop. It goes to the loop when the queue is empty, or when its `budget` is
- * used up: after 61 switches, or a multiple of 8 if the reactor shows that it has something, the loop looks at the reactor, the timers and the
- * inbox, so that neither starves under tasks that wake each other.
+ * used up: after 61 switches, or a multiple of 8 if the reactor shows that it has something, the loop looks at the reactor, the
+ * timers and the inbox, so that neither starves under tasks that wake each other.
  *
  * Commit. A task that leaves must not be seen by anyone who might run it before its registers are saved. So what makes it visible
  * (putting it in a queue, in a timer heap, submitting its operation) is not done by the task but owed: `worker->commit` is
@@ -27,35 +27,32 @@
  *   P3  nobody searches and somebody sleeps? then, under idle_lock: takes the last sleeper off the list, counts it as
  *       searching; wakes it
  *
- *   S1  looks everywhere while counted in `searching` (at most half of the workers that are up, one at least); finds nothing for a while
- *   S2  leaves the count
- *   S3  under idle_lock: is put on the list of sleepers
- *   S4  fence
- *   S5  looks again at every queue, its port, its timers
- *   S6  found something: takes itself off the list if it is still on it; else sleeps in the reactor until an operation
- *       finishes, its first timer is due, or somebody wakes it
+ *   S1  looks everywhere while counted in `searching` (at most half of the workers that are up, one at least); finds nothing for a
+ * while S2  leaves the count S3  under idle_lock: is put on the list of sleepers S4  fence S5  looks again at every queue, its
+ * port, its timers S6  found something: takes itself off the list if it is still on it; else sleeps in the reactor until an
+ * operation finishes, its first timer is due, or somebody wakes it
  *
  *   F1  a searcher that has found something leaves the count, and if it was the last, wakes another (as P3)
  *
- * Why no wake-up is lost: the fences P2 and S4 are in some order. If P2 is first, P1 is before S5, which finds the task. If S4 is first, P3
- * sees S asleep and not searching. If P3 sees another searcher instead, that one has yet to pass S4, or F1, which wakes
+ * Why no wake-up is lost: the fences P2 and S4 are in some order. If P2 is first, P1 is before S5, which finds the task. If S4 is
+ * first, P3 sees S asleep and not searching. If P3 sees another searcher instead, that one has yet to pass S4, or F1, which wakes
  * somebody who has.
  *
- * P2 is on the path of every spawn, S4 only where a worker has nothing to do. So S4 is membarrier(2), which stands for a full fence on
- * each CPU that runs a thread of this process, and P2 is then a fence for the compiler only. Where the kernel refuses
+ * P2 is on the path of every spawn, S4 only where a worker has nothing to do. So S4 is membarrier(2), which stands for a full fence
+ * on each CPU that runs a thread of this process, and P2 is then a fence for the compiler only. Where the kernel refuses
  * membarrier, both are full fences. A push into a mailbox is for one worker only: it wakes that worker if it is asleep,
  * whoever else may be searching.
  *
- * Looking before sleeping (`spin`). A sleeping core takes 15 to 20 us to wake. A worker that has nothing to do therefore looks on for up to
- * 50 us, if that has lately been worth while: a score counts the idle periods that were shorter against those that were
+ * Looking before sleeping (`spin`). A sleeping core takes 15 to 20 us to wake. A worker that has nothing to do therefore looks on
+ * for up to 50 us, if that has lately been worth while: a score counts the idle periods that were shorter against those that were
  * longer, and the longer ones soon turn it off.
  *
  * Ending. When main returns the runtime is closed to other threads. A worker that goes idle then sums the spawned and the finished
  * counters of all workers, the finished first: if they agree no task was alive between the two sums, none can come, and all
  * workers are told to stop.
  *
- * Simulation. With a simulated reactor one thread plays all workers in turn: a seeded choice says which one takes the next step. A worker's
- * budget is always used up there, so a task that leaves goes to the loop. Everything else is the same code.
+ * Simulation. With a simulated reactor one thread plays all workers in turn: a seeded choice says which one takes the next step. A
+ * worker's budget is always used up there, so a task that leaves goes to the loop. Everything else is the same code.
  *
  * Rejected: the owner's pop without an atomic exchange (thieves would have to fence the owner by a membarrier at each steal: 9 us
  * against 4.5 ns a pop); LIFO order for tasks that a task wakes (they starve the rest, and a slot for the last of them needs
@@ -89,13 +86,13 @@ void whorl__set_aside(struct whorl__worker *w, struct whorl_task *t)
 {
     whorl__count(&w->stats.stack_waits, 1);
     whorl__store_relaxed(&t->reason, "a stack");
-    whorl__fifo_push(&w->runtime->stackless, t);
+    whorl__fifo_push(&w->runtime->stackless[t->stack_class], t);
 }
 
 /* The stack of an ended task is free now that we are on another one. */
 void whorl__bury(struct whorl__worker *w, struct whorl_task *t)
 {
-    struct whorl__fifo *waiting = &w->runtime->stackless;
+    struct whorl__fifo *waiting = &w->runtime->stackless[w->dead->class];
     uint32_t n;
 
     (void)t;
@@ -278,23 +275,33 @@ static bool step(struct whorl__worker *w)
     return t != NULL;
 }
 
+bool whorl__fail_stackless(struct whorl__worker *w)
+{
+    uint32_t n;
+
+    for (int i = 0; i < WHORL__STACK_CLASSES; i++) {
+        struct whorl_task *t = whorl__fifo_take(&w->runtime->stackless[i], 1, &n);
+
+        if (t) {
+            whorl__task_fail(w, t, -ENOMEM);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Nobody has anything to do: moves the clock to where somebody has. */
 static void pass_time(struct whorl__runtime *rt)
 {
     whorl_ns next = WHORL_NEVER;
-    uint32_t n;
-    struct whorl_task *t;
 
     for (int i = 0; i < rt->worker_count; i++)
         if (rt->workers[i].timers.next < next)
             next = rt->workers[i].timers.next;
     if (rt->ops->wait(rt->reactor, rt->workers[0].port, next))
         return;
-    t = whorl__fifo_take(&rt->stackless, 1, &n);
-    if (t) {
-        whorl__task_fail(&rt->workers[0], t, -ENOMEM);
+    if (whorl__fail_stackless(&rt->workers[0]))
         return;
-    }
     whorl_dump(2);
     whorl__fatal("deadlock: every task above waits, and nothing is left that could wake one (seed %llu)",
                  (unsigned long long)rt->config.seed);

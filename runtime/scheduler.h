@@ -17,7 +17,8 @@
 /* Aborts: `call`, a public function, was called outside a task. */
 _Noreturn void whorl__outside(const char *call);
 
-/* The running task, and its worker in *w. `call` is the name of the public function that needs to know: it aborts outside a task. */
+/* The running task, and its worker in *w. `call` is the name of the public function that needs to know: it aborts outside a task.
+ */
 static inline struct whorl_task *whorl__self(const char *call, struct whorl__worker **w)
 {
     struct whorl__worker *here = whorl__worker();
@@ -28,7 +29,8 @@ static inline struct whorl_task *whorl__self(const char *call, struct whorl__wor
     return here->current;
 }
 
-/* Makes a task that nobody else can see ready to run, from any thread, on the caller's worker if it is one of the task's runtime. */
+/* Makes a task that nobody else can see ready to run, from any thread, on the caller's worker if it is one of the task's runtime.
+ */
 void whorl__ready(struct whorl_task *t);
 /* … or on worker `index`, if it can. */
 void whorl__ready_there(struct whorl__runtime *rt, int index, struct whorl_task *t);
@@ -37,6 +39,8 @@ void whorl__ready_there(struct whorl__runtime *rt, int index, struct whorl_task 
 bool whorl__lend_stack(struct whorl__worker *w, struct whorl_task *t);
 /* Then it waits until one comes back. */
 void whorl__set_aside(struct whorl__worker *w, struct whorl_task *t);
+/* Ends one of the tasks that wait so with -ENOMEM, when none will. False: there are none. */
+bool whorl__fail_stackless(struct whorl__worker *w);
 
 /* What runs on the stack of a new task (runtime/task.c). */
 void whorl__task_entry(void *arg);
@@ -179,7 +183,8 @@ void whorl__fence_others(struct whorl__runtime *rt);
 /* Consumes a request to stop waiting: the error that the wait is to end with, or 0. */
 int whorl__cancel_take(struct whorl_task *t);
 /* Waits until *latch is opened. 0, or the error above. `reason` and `object` are for dumps. With `must` it cannot be cancelled. */
-int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object, bool must);
+int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object,
+                      bool must);
 /* Opens the latch: returns the task that waited, for the caller to make ready, or NULL. */
 struct whorl_task *whorl__latch_open(uintptr_t *latch);
 /* Gives the task's operation, filled in, to the reactor and waits until it has finished: then 0, and op->result is there. Or the

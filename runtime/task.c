@@ -121,6 +121,15 @@ void whorl__task_free(struct whorl__runtime *rt, struct whorl__worker *w, struct
     }
 }
 
+/* A dump may be reading it: as atomic bytes, and the last stays 0. */
+static void set_name(struct whorl_task *t, const char *name)
+{
+    size_t length = strnlen(name, sizeof t->name - 1);
+
+    for (size_t i = 0; i < sizeof t->name - 1; i++)
+        whorl__store_relaxed(&t->name[i], i < length ? name[i] : 0);
+}
+
 static bool apply_options(struct whorl__runtime *rt, struct whorl_task *t, const struct whorl_spawn_options *o)
 {
     int class = o->stack_size ? whorl__stack_class(o->stack_size) : rt->config.stack_class;
@@ -129,9 +138,9 @@ static bool apply_options(struct whorl__runtime *rt, struct whorl_task *t, const
         whorl__misuse("whorl_spawn_options.size is %zu: set it to sizeof(struct whorl_spawn_options), %zu", o->size, sizeof *o);
     if (class < 0 || o->worker < 0 || o->worker > rt->worker_count)
         return false;
-    t->stack_class = (uint8_t)class;
+    t->stack_class = (uint8_t) class;
     if (o->name)
-        strncpy(t->name, o->name, sizeof t->name - 1);
+        set_name(t, o->name);
     return true;
 }
 
@@ -147,7 +156,7 @@ static inline struct whorl_task *new_task(struct whorl__runtime *rt, struct whor
     t->arg = arg;
     t->stack_class = (uint8_t)rt->config.stack_class;
     if (__builtin_expect(t->name[0], 0))
-        memset(t->name, 0, sizeof t->name);
+        set_name(t, "");
     whorl__store_relaxed(&t->latch, (uintptr_t)0);
     whorl__store_relaxed(&t->cancel, 0u);
     whorl__store_relaxed(&t->where, where);
@@ -180,8 +189,8 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
     whorl__store_relaxed(&t->state, WHORL__ENDED);
     if (t == w->runtime->main)
         whorl__runtime_end(w->runtime);
-    /* Release of the result, acquire of a waiter's saved registers; partners: whorl__latch_wait, publish_latch. From here on the record
-     * is the joiner's. */
+    /* Release of the result, acquire of a waiter's saved registers; partners: whorl__latch_wait, publish_latch. From here on the
+     * record is the joiner's. */
     waiter = whorl__xchg_seq_cst(&t->latch, (uintptr_t)WHORL__LATCH_OPEN);
     if (waiter == WHORL__LATCH_DETACHED)
         whorl__task_free(w->runtime, w, t);
@@ -269,8 +278,9 @@ void whorl_detach(struct whorl_task *t)
     if (whorl__cas_seq_cst(&t->latch, &expected, (uintptr_t)WHORL__LATCH_DETACHED))
         return;
     if (expected != WHORL__LATCH_OPEN)
-        whorl__misuse("whorl_detach was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached before",
-                      t->name, t->where);
+        whorl__misuse(
+            "whorl_detach was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached before",
+            t->name, t->where);
     whorl__task_free(t->runtime, w && w->runtime == t->runtime ? w : NULL, t);
 }
 

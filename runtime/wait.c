@@ -8,11 +8,11 @@
  *   C3  tries to take T out of there; if that      T3  reads T->cancel; if a bit is set, does as C3
  *       succeeds, wakes it
  *
- * C1 and T2 are sequentially consistent read-modify-writes or are followed by a full fence, so C sees T's wait or T sees C's bit, or both: then
- * taking T out succeeds once only. Between C2 and C3 T may have been woken, and may wait again for something else or
- * even have ended, its record being used anew (whoever cancels holds a handle, so that it cannot have ended; the timer of a deadline
- * holds none). So C3 may interrupt a wait that C1 was not meant for. Every wait therefore checks, when it was interrupted, whether there is
- * a bit to be consumed, and goes back to waiting if not. */
+ * C1 and T2 are sequentially consistent read-modify-writes or are followed by a full fence, so C sees T's wait or T sees C's bit,
+ * or both: then taking T out succeeds once only. Between C2 and C3 T may have been woken, and may wait again for something else or
+ * even have ended, its record being used anew (whoever cancels holds a handle, so that it cannot have ended; the timer of a
+ * deadline holds none). So C3 may interrupt a wait that C1 was not meant for. Every wait therefore checks, when it was interrupted,
+ * whether there is a bit to be consumed, and goes back to waiting if not. */
 #include "runtime/scheduler.h"
 #include <errno.h>
 #include <stddef.h>
@@ -100,9 +100,10 @@ static void publish_latch(struct whorl__worker *w, struct whorl_task *t)
         return;
     }
     if (expected != WHORL__LATCH_OPEN)
-        whorl__fatal("task \"%s\" (spawned at %s) waits for a task that another one waits for already, or that was detached: join a "
-                     "task once",
-                     t->name, t->where);
+        whorl__fatal(
+            "task \"%s\" (spawned at %s) waits for a task that another one waits for already, or that was detached: join a "
+            "task once",
+            t->name, t->where);
     whorl__ready_here(w, t);
 }
 
@@ -122,7 +123,8 @@ __attribute__((always_inline)) static inline int wait_for_latch(struct whorl__wo
     return 0;
 }
 
-int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object, bool must)
+int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object,
+                      bool must)
 {
     return wait_for_latch(w, t, latch, reason, object, must);
 }
@@ -241,11 +243,19 @@ whorl_ns whorl_now(void)
     return w->runtime->ops->now(w->runtime->reactor);
 }
 
-whorl_ns whorl_after(whorl_ns duration)
+static whorl_ns after(const struct whorl__worker *w, whorl_ns duration)
 {
-    whorl_ns now = whorl_now();
+    whorl_ns now = w->runtime->ops->now(w->runtime->reactor);
 
     return duration > WHORL_NEVER - now ? WHORL_NEVER : now + duration;
+}
+
+whorl_ns whorl_after(whorl_ns duration)
+{
+    struct whorl__worker *w;
+
+    whorl__self("whorl_after", &w);
+    return after(w, duration);
 }
 
 static void publish_yield(struct whorl__worker *w, struct whorl_task *t)
@@ -275,10 +285,8 @@ static void publish_sleep(struct whorl__worker *w, struct whorl_task *t)
     check_cancel(t);
 }
 
-int whorl_sleep_until(whorl_ns when)
+static int sleep_until(struct whorl__worker *w, struct whorl_task *t, whorl_ns when)
 {
-    struct whorl__worker *w;
-    struct whorl_task *t = whorl__self("whorl_sleep_until", &w);
     int err = whorl__cancel_take(t);
 
     if (err)
@@ -298,9 +306,20 @@ int whorl_sleep_until(whorl_ns when)
     return err;
 }
 
+int whorl_sleep_until(whorl_ns when)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_sleep_until", &w);
+
+    return sleep_until(w, t, when);
+}
+
 int whorl_sleep(whorl_ns duration)
 {
-    return whorl_sleep_until(duration > 0 ? whorl_after(duration) : 0);
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_sleep", &w);
+
+    return sleep_until(w, t, duration > 0 ? after(w, duration) : 0);
 }
 
 /* Makes `t`'s deadline `when`, in whose heap's lock the caller has looked that nothing needs to be armed anew. */

@@ -72,7 +72,7 @@ struct whorl__runtime {
     struct whorl_task *main;
 
     struct whorl__stack_pool stacks;
-    struct whorl__fifo stackless; /* tasks that found no stack: run when one comes back */
+    struct whorl__fifo stackless[WHORL__STACK_CLASSES]; /* tasks that found no stack of their class: run when one comes back */
 
     /* Work from threads that are no workers. Under inbox.lock: closed, posted. */
     struct whorl__fifo inbox __attribute__((aligned(WHORL__CACHE_LINE)));
@@ -87,10 +87,10 @@ struct whorl__runtime {
 
     /* Anyone, atomic. */
     uint32_t ending __attribute__((aligned(WHORL__CACHE_LINE))); /* main has returned */
-    uint32_t stop;      /* no task is left: the workers end */
-    uint32_t outside;   /* things under way on other threads that will wake a task */
-    uint32_t visitors;  /* other threads inside a call on this runtime */
-    uint64_t withdrawn; /* operations that were submitted and then withdrawn */
+    uint32_t stop;                                               /* no task is left: the workers end */
+    uint32_t outside;                                            /* things under way on other threads that will wake a task */
+    uint32_t visitors;                                           /* other threads inside a call on this runtime */
+    uint64_t withdrawn;                                          /* operations that were submitted and then withdrawn */
 
     /* Task records. slabs: anyone, atomic; it only grows. The rest under record_lock. */
     struct whorl__record_slab *slabs;

@@ -10,11 +10,11 @@
 #define WHORL_VERSION_MAJOR 0
 #define WHORL_VERSION_MINOR 1
 #define WHORL_VERSION_PATCH 0
-#define WHORL_VERSION "0.1.0"
+#define WHORL_VERSION       "0.1.0"
 
 #ifdef __cplusplus
 #define WHORL_BEGIN_DECLS extern "C" {
-#define WHORL_END_DECLS }
+#define WHORL_END_DECLS   }
 #else
 #define WHORL_BEGIN_DECLS
 #define WHORL_END_DECLS
@@ -26,15 +26,15 @@
 
 /* "file:line" of the place of use, a string that lives as long as the program. */
 #define WHORL__TEXT2(x) #x
-#define WHORL__TEXT(x) WHORL__TEXT2(x)
-#define WHORL_HERE (__FILE__ ":" WHORL__TEXT(__LINE__))
+#define WHORL__TEXT(x)  WHORL__TEXT2(x)
+#define WHORL_HERE      (__FILE__ ":" WHORL__TEXT(__LINE__))
 
 /* A duration, or a point on the runtime's monotonic clock, in nanoseconds. */
 typedef int64_t whorl_ns;
 
-#define WHORL_US(n) ((whorl_ns)((n) * 1000LL))
-#define WHORL_MS(n) ((whorl_ns)((n) * 1000000LL))
-#define WHORL_SEC(n) ((whorl_ns)((n) * 1000000000LL))
+#define WHORL_US(n)  ((whorl_ns)((n)*1000LL))
+#define WHORL_MS(n)  ((whorl_ns)((n)*1000000LL))
+#define WHORL_SEC(n) ((whorl_ns)((n)*1000000000LL))
 /* As a deadline: never. */
 #define WHORL_NEVER INT64_MAX
 

@@ -15,25 +15,25 @@ WHORL_API void whorl_dump(int fd);
 
 /* What a worker, or all of them, did since the runtime started. */
 struct whorl_stats {
-    size_t size;             /* sizeof(struct whorl_stats): required */
-    uint64_t spawned;        /* tasks started here */
-    uint64_t finished;       /* tasks that ended here */
-    uint64_t switches;       /* times a task got this worker */
-    uint64_t parks;          /* times a task began to wait */
-    uint64_t steals;         /* times work was taken from another worker */
-    uint64_t stolen;         /* tasks that were taken so */
-    uint64_t sleeps;         /* times the worker slept in the kernel */
-    uint64_t wakes;          /* times it woke another worker */
-    uint64_t spins_won;      /* times looking for work a while before sleeping found some */
-    uint64_t spins_lost;     /* times it did not */
-    uint64_t polls;          /* times it asked its reactor for finished operations */
-    uint64_t submitted;      /* operations handed to the reactor */
-    uint64_t completed;      /* operations it gave back */
-    uint64_t cancels;        /* operations it was asked to cancel */
-    uint64_t enters;         /* system calls made to submit, reap or sleep */
-    uint64_t inline_done;    /* operations that needed no reactor, a plain system call having done them at once */
-    uint64_t timers_fired;   /* sleeps and deadlines that ran out */
-    uint64_t stack_waits;    /* times a task could not start for want of a stack */
+    size_t size;           /* sizeof(struct whorl_stats): required */
+    uint64_t spawned;      /* tasks started here */
+    uint64_t finished;     /* tasks that ended here */
+    uint64_t switches;     /* times a task got this worker */
+    uint64_t parks;        /* times a task began to wait */
+    uint64_t steals;       /* times work was taken from another worker */
+    uint64_t stolen;       /* tasks that were taken so */
+    uint64_t sleeps;       /* times the worker slept in the kernel */
+    uint64_t wakes;        /* times it woke another worker */
+    uint64_t spins_won;    /* times looking for work a while before sleeping found some */
+    uint64_t spins_lost;   /* times it did not */
+    uint64_t polls;        /* times it asked its reactor for finished operations */
+    uint64_t submitted;    /* operations handed to the reactor */
+    uint64_t completed;    /* operations it gave back */
+    uint64_t cancels;      /* operations it was asked to cancel */
+    uint64_t enters;       /* system calls made to submit, reap or sleep */
+    uint64_t inline_done;  /* operations that needed no reactor, a plain system call having done them at once */
+    uint64_t timers_fired; /* sleeps and deadlines that ran out */
+    uint64_t stack_waits;  /* times a task could not start for want of a stack */
 };
 
 /* Fills *out with the counters of worker `index`, or the sums of all with index -1. Returns 0, or -EINVAL: no such worker, or

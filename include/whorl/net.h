@@ -22,7 +22,8 @@ struct whorl_listen_options {
 
 /* Opens a listening TCP socket with SO_REUSEADDR. `host`: an address or a name; NULL: every address, IPv6 and IPv4. `port` 0: a
  * free one, see whorl_tcp_port. `options` may be NULL.
- * Returns the descriptor, or -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -ENOENT (no such host), -EMFILE, -EINVAL …
+ * Returns the descriptor, or -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -ENOENT (no such host), -EMFILE, -EINVAL …; -EOPNOTSUPP: the
+ * reactor has no kernel behind it.
  * Suspends only when `host` is a name. */
 WHORL_API WHORL_MUST_USE int whorl_tcp_listen(const char *host, uint16_t port, const struct whorl_listen_options *options);
 

@@ -15,21 +15,21 @@ enum whorl_exit {
 
 /* How to run. Zero in any field means its default; the environment variable named beside a field, when set, wins over it. */
 struct whorl_options {
-    size_t size;         /* sizeof(struct whorl_options): required, so that later versions may add fields */
-    int workers;         /* OS threads that run tasks, 1 to 1024. Default: the CPUs this process may use (affinity and
-                            cgroup quota). WHORL_WORKERS */
-    size_t stack_size;   /* bytes of stack of a task, rounded up to 16, 64 or 256 KiB, 1 or 4 MiB. Default 64 KiB.
-                            WHORL_STACK_SIZE (bytes; K and M are understood) */
-    const char *reactor; /* "uring": the kernel's io_uring. "null": no kernel, a virtual clock, one OS thread that plays all
-                            workers, seeded choices. Default "uring". Borrowed during the call. WHORL_REACTOR */
-    int pin;             /* 1: bind each worker's thread to one CPU. WHORL_PIN */
+    size_t size;                 /* sizeof(struct whorl_options): required, so that later versions may add fields */
+    int workers;                 /* OS threads that run tasks, 1 to 1024. Default: the CPUs this process may use (affinity and
+                                    cgroup quota). WHORL_WORKERS */
+    size_t stack_size;           /* bytes of stack of a task, rounded up to 16, 64 or 256 KiB, 1 or 4 MiB. Default 64 KiB.
+                                    WHORL_STACK_SIZE (bytes; K and M are understood) */
+    const char *reactor;         /* "uring": the kernel's io_uring. "null": no kernel, a virtual clock, one OS thread that plays all
+                                    workers, seeded choices. Default "uring". Borrowed during the call. WHORL_REACTOR */
+    int pin;                     /* 1: bind each worker's thread to one CPU. WHORL_PIN */
     enum whorl_exit exit_policy; /* WHORL_EXIT: "join" or "cancel" */
-    uint64_t seed;       /* of the null reactor's choices; 0: drawn, and printed when the run fails. WHORL_SEED */
-    const char *disable; /* features not to use though the kernel has them, separated by commas: guard_install,
-                            send_msg_ring, membarrier. Borrowed during the call. WHORL_DISABLE */
-    int dump_on_sigquit; /* 1: SIGQUIT (Ctrl-\) writes whorl_dump to standard error. WHORL_DUMP_ON_SIGQUIT */
-    whorl_ns spin_ns;    /* how long a worker that ran out of work looks for more before it sleeps, at most; it learns to look
-                            less when that finds nothing. Default 50 us; negative: not at all. WHORL_SPIN_NS */
+    uint64_t seed;               /* of the null reactor's choices; 0: drawn, and printed when the run fails. WHORL_SEED */
+    const char *disable;         /* features not to use though the kernel has them, separated by commas: guard_install,
+                                    send_msg_ring, membarrier. Borrowed during the call. WHORL_DISABLE */
+    int dump_on_sigquit;         /* 1: SIGQUIT (Ctrl-\) writes whorl_dump to standard error. WHORL_DUMP_ON_SIGQUIT */
+    whorl_ns spin_ns; /* how long a worker that ran out of work looks for more before it sleeps, at most; it learns to look
+                         less when that finds nothing. Default 50 us; negative: not at all. WHORL_SPIN_NS */
 };
 
 /* Starts the workers, the calling thread being the first of them, runs `main_fn(arg)` as a task, joins or cancels what is
@@ -61,8 +61,7 @@ struct whorl_spawn_options;
  * Never suspends. */
 #define whorl_runtime_spawn(runtime, fn, arg, options) whorl_runtime_spawn_at((runtime), (fn), (arg), (options), WHORL_HERE)
 WHORL_API WHORL_MUST_USE struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg,
-                                                                   const struct whorl_spawn_options *options,
-                                                                   const char *where);
+                                                                   const struct whorl_spawn_options *options, const char *where);
 
 /* Waits on an OS thread that is not a worker until `task` has ended, stores its result in *result (unless NULL) and frees the
  * handle. Returns 0. Blocks the calling thread: in a task it aborts, use whorl_join there. */

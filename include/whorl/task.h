@@ -26,7 +26,7 @@ struct whorl_spawn_options {
  * Returns its handle, to be joined or detached; NULL: no memory, or `options` are wrong (a stack too large, no such worker).
  * `options` may be NULL and is borrowed during the call; `where` is kept and must live as long as the program (WHORL_HERE).
  * Never suspends. Aborts outside a task. */
-#define whorl_spawn(fn, arg) whorl_spawn_at((fn), (arg), NULL, WHORL_HERE)
+#define whorl_spawn(fn, arg)               whorl_spawn_at((fn), (arg), NULL, WHORL_HERE)
 #define whorl_spawn_with(fn, arg, options) whorl_spawn_at((fn), (arg), (options), WHORL_HERE)
 WHORL_API WHORL_MUST_USE struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spawn_options *options,
                                                            const char *where);
