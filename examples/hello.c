@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The smallest program: one task that sleeps a tenth of a second, then says hello.
+ *
+ * From the build tree: meson setup build && meson compile -C build && ./build/examples/hello
+ * Installed:           cc -O2 -o hello hello.c $(pkg-config --cflags --libs whorl) && ./hello */
+#include <stdio.h>
+
+#include <whorl/whorl.h>
+
+static intptr_t hello(void *arg)
+{
+    int err = whorl_sleep(WHORL_MS(100));
+
+    if (err < 0)
+        return err;
+    puts(arg);
+    return 0;
+}
+
+int main(void)
+{
+    return whorl_run(hello, "hello", NULL) == 0 ? 0 : 1;
+}
