@@ -116,17 +116,43 @@ static struct io_uring_sqe *next_entry(struct uring_port *p)
     return e;
 }
 
-/* Gives the kernel all entries that are filled in. With the lock held. */
-static void submit_entries(struct uring_port *p, unsigned flags)
+/* Makes the entries that the kernel did not take pending operations again, in order, so that one is either in the kernel or can be
+ * withdrawn. With the lock held. */
+static void take_back(struct uring_port *p, uint32_t head)
 {
-    unsigned ready;
+    while (p->sq_tail != head) {
+        uint64_t user_data = p->ring.sq.sqes[--p->sq_tail & (p->sq_entries - 1)].user_data;
+        struct whorl__op *op = op_of(user_data);
+
+        if (user_data == WAKE_EVENT) {
+            p->armed = false;
+            continue;
+        }
+        op->stage = PENDING;
+        op->next = p->first;
+        if (!p->first)
+            p->last = &op->next;
+        p->first = op;
+        whorl__store_relaxed(&p->base.pending, p->base.pending + 1);
+    }
+    whorl__store_release(p->ring.sq.ktail, p->sq_tail);
+}
+
+/* Gives the kernel all entries that are filled in. False: it did not take them all (-EAGAIN, -EBUSY: it is short of memory, or
+ * wants its completions reaped first); the next poll tries again. With the lock held. */
+static bool submit_entries(struct uring_port *p, unsigned flags)
+{
+    uint32_t head = whorl__load_acquire(p->ring.sq.khead);
 
     whorl__store_release(p->ring.sq.ktail, p->sq_tail); /* pairs with the kernel's acquire */
-    ready = p->sq_tail - whorl__load_acquire(p->ring.sq.khead);
-    /* -EAGAIN, -EBUSY: the kernel is short of memory, or wants its completions reaped first. The entries stay, and the next poll
-     * tries again. */
-    if (ready || flags)
-        enter(p, ready, flags);
+    if (p->sq_tail == head && !flags)
+        return true;
+    enter(p, p->sq_tail - head, flags);
+    head = whorl__load_acquire(p->ring.sq.khead); /* pairs with the kernel's release */
+    if (head == p->sq_tail)
+        return true;
+    take_back(p, head);
+    return false;
 }
 
 static void fill(struct io_uring_sqe *e, struct whorl__op *op)
@@ -175,15 +201,13 @@ static void flush_pending(struct uring_port *p)
     arm_event(p);
     while (p->first) {
         struct whorl__op *op = p->first;
-        struct io_uring_sqe *e = NULL;
+        bool closing = whorl__fd_closing(op->fd); /* U2 of io/fd.c */
+        struct io_uring_sqe *e = closing ? NULL : next_entry(p);
 
-        if (whorl__fd_closing(op->fd)) /* U2 of io/fd.c */
-            ;
-        else if (!(e = next_entry(p))) {
-            submit_entries(p, 0);
+        if (!e && !closing) { /* the queue is full */
+            if (!submit_entries(p, 0))
+                return;
             e = next_entry(p);
-            if (!e)
-                break; /* the kernel takes none now */
         }
         p->first = op->next;
         if (!p->first)
@@ -371,7 +395,7 @@ static bool wait_port(struct whorl__reactor *r, struct whorl__port *port, whorl_
     struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8};
 
     (void)r;
-    if (p->first || p->sq_tail != whorl__load_acquire(p->ring.sq.khead) || whorl__port_ready(port))
+    if (p->first || whorl__port_ready(port))
         return true; /* poll first: something is not yet submitted, or has finished */
     if (deadline != WHORL_NEVER) {
         whorl_ns left = deadline - whorl__sys_now();

@@ -101,8 +101,11 @@ void whorl__bury(struct whorl__worker *w, struct whorl_task *t)
     if (__builtin_expect(!whorl__fifo_empty(waiting), 0)) {
         struct whorl_task *next = whorl__fifo_take(waiting, 1, &n);
 
-        if (next)
+        /* With the stack in its hand already: a thief might find none. */
+        if (next && whorl__lend_stack(w, next))
             whorl__ready_here(w, next);
+        else if (next)
+            whorl__set_aside(w, next);
     }
 }
 
