@@ -55,8 +55,9 @@ static uint64_t settled(const struct whorl__fd *e)
 {
     uint64_t word;
 
-    while ((word = whorl__load_acquire(&e->word)) & CLOSED) /* pairs with the release of X4 */
-        sched_yield();
+    /* Acquire: pairs with the release of X4. It takes the time of a close(2), which is short but for a lingering socket. */
+    for (int i = 0; (word = whorl__load_acquire(&e->word)) & CLOSED; i++)
+        whorl__sys_pause(i < 64 ? 0 : WHORL_MS(1));
     return word;
 }
 

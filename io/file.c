@@ -9,8 +9,6 @@
 #include <string.h>
 #include <whorl/file.h>
 
-#define LENGTH_MAX ((size_t)1 << 30)
-
 /* Holds the directory an operation starts from; AT_FDCWD needs no holding. */
 static int hold_directory(int dirfd, struct whorl__fd **entry)
 {
@@ -70,11 +68,8 @@ int whorl_statx(int dirfd, const char *path, int flags, unsigned mask, struct st
 
 ssize_t whorl_read_at(int fd, void *buffer, size_t size, int64_t offset)
 {
-    struct whorl__request r = {.code = WHORL__OP_READ,
-                               .fd = fd,
-                               .length = (uint32_t)(size < LENGTH_MAX ? size : LENGTH_MAX),
-                               .address = buffer,
-                               .offset = (uint64_t)offset};
+    struct whorl__request r = {
+        .code = WHORL__OP_READ, .fd = fd, .length = whorl__length(size), .address = buffer, .offset = (uint64_t)offset};
     struct whorl__fd *entry;
     struct whorl_task *t;
     ssize_t n = whorl__begin("whorl_read_at", &t);

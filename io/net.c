@@ -17,13 +17,6 @@
 #endif
 
 #define BACKLOG_DEFAULT 4096
-/* At most, in one operation: lengths have 32 bits there. */
-#define LENGTH_MAX ((size_t)1 << 30)
-
-static uint32_t length_of(size_t size)
-{
-    return (uint32_t)(size < LENGTH_MAX ? size : LENGTH_MAX);
-}
 
 static int listen_at(const struct whorl__address *a, const struct whorl_listen_options *o)
 {
@@ -141,6 +134,8 @@ int whorl_tcp_connect(const char *host, uint16_t port)
 
     if (!host)
         whorl__misuse("whorl_tcp_connect was given no host");
+    if (!err && !whorl__has_kernel())
+        return -EOPNOTSUPP;
     if (!err)
         fd = err = whorl__resolve(t, host, port, &found);
     for (int i = 0; !err && i < found.count; i++) {
@@ -154,7 +149,7 @@ int whorl_tcp_connect(const char *host, uint16_t port)
 ssize_t whorl_recv(int fd, void *buffer, size_t size, int flags)
 {
     struct whorl__request r = {
-        .code = WHORL__OP_RECV, .fd = fd, .flags = (uint32_t)flags, .length = length_of(size), .address = buffer};
+        .code = WHORL__OP_RECV, .fd = fd, .flags = (uint32_t)flags, .length = whorl__length(size), .address = buffer};
     struct whorl__fd *entry;
     struct whorl_task *t;
     uint32_t result_flags = 0;
@@ -189,8 +184,11 @@ ssize_t whorl_recv(int fd, void *buffer, size_t size, int flags)
 
 ssize_t whorl_send(int fd, const void *buffer, size_t size, int flags)
 {
-    struct whorl__request r = {
-        .code = WHORL__OP_SEND, .fd = fd, .flags = (uint32_t)flags | MSG_NOSIGNAL, .length = length_of(size), .address = buffer};
+    struct whorl__request r = {.code = WHORL__OP_SEND,
+                               .fd = fd,
+                               .flags = (uint32_t)flags | MSG_NOSIGNAL,
+                               .length = whorl__length(size),
+                               .address = buffer};
     struct whorl__fd *entry;
     struct whorl_task *t;
     ssize_t n = whorl__begin("whorl_send", &t);

@@ -12,10 +12,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct null_port {
-    struct whorl__port base;
-};
-
 struct null {
     struct whorl__reactor base;
     uint64_t random; /* state of the generator */
@@ -42,14 +38,14 @@ static uint64_t draw(struct null *n)
 
 static int port_open(struct whorl__reactor *r, int index, struct whorl__port **out)
 {
-    struct null_port *port = calloc(1, sizeof *port);
+    struct whorl__port *port = calloc(1, sizeof *port);
 
     (void)r;
     (void)index;
     if (!port)
         return -ENOMEM;
-    port->base.done_head = port->base.done_tail = port->base.flags = &zero;
-    *out = &port->base;
+    port->done_head = port->done_tail = port->flags = &zero;
+    *out = port;
     return 0;
 }
 

@@ -66,6 +66,13 @@ void whorl__done_inline(void)
         whorl_yield();
 }
 
+/* A cancelled operation that blocked a thread of the kernel's was interrupted there; some say so by codes that system calls never
+ * show (ERESTARTSYS and its like). */
+static bool interrupted(int result)
+{
+    return result == -EINTR || (result <= -512 && result >= -516);
+}
+
 int whorl__operate(struct whorl_task *t, const struct whorl__request *r, uint32_t *result_flags)
 {
     int result, err;
@@ -82,7 +89,7 @@ int whorl__operate(struct whorl_task *t, const struct whorl__request *r, uint32_
         if (err)
             return err;
         result = t->op.result;
-        if (result != -ECANCELED && result != -EINTR)
+        if (result != -ECANCELED && !interrupted(result))
             break;
         /* Cancelled by whom? By a request that this task is still to obey; by whorl_close; or by a request meant for an earlier
          * wait, see wait.c: then as if nothing had been. */

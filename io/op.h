@@ -39,6 +39,12 @@ struct whorl__request {
     const char *reason; /* shown in dumps; NULL: as the table has it */
 };
 
+/* At most a gigabyte in one operation: lengths have 32 bits there. */
+static inline uint32_t whorl__length(size_t size)
+{
+    return (uint32_t)(size < ((size_t)1 << 30) ? size : (size_t)1 << 30);
+}
+
 struct whorl_task;
 
 /* Performs the operation in the running task `t`: its result, or -ECANCELED, -ETIMEDOUT when the task is to stop waiting. If

@@ -92,7 +92,8 @@ static void answer(struct request *r)
     struct whorl__runtime *rt;
     struct whorl_task *waiter;
 
-    r->result = look_up(r->host, r->port, 0, &r->found);
+    if (whorl__load_acquire(&r->phase) == WAITING)
+        r->result = look_up(r->host, r->port, 0, &r->found);
     /* Release: pairs with the exchange or the gate in whorl__resolve; the result is visible there. */
     if (whorl__cas_seq_cst(&r->phase, &expected, (uint32_t)DONE)) {
         rt = r->task->runtime;

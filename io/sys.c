@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* preadv2 */
 #include "io/sys.h"
+#include "runtime/current.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -10,40 +12,34 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__clang__)
-#define OPAQUE __attribute__((noinline))
-#else
-#define OPAQUE __attribute__((noinline, noipa))
-#endif
-
-OPAQUE int whorl__sys_close(int fd)
+WHORL__OPAQUE int whorl__sys_close(int fd)
 {
     return close(fd) < 0 ? -errno : 0;
 }
 
-OPAQUE int whorl__sys_socket(int family, int type)
+WHORL__OPAQUE int whorl__sys_socket(int family, int type)
 {
     int fd = socket(family, type | SOCK_CLOEXEC, 0);
 
     return fd < 0 ? -errno : fd;
 }
 
-OPAQUE int whorl__sys_bind(int fd, const struct sockaddr *address, socklen_t size)
+WHORL__OPAQUE int whorl__sys_bind(int fd, const struct sockaddr *address, socklen_t size)
 {
     return bind(fd, address, size) < 0 ? -errno : 0;
 }
 
-OPAQUE int whorl__sys_listen(int fd, int backlog)
+WHORL__OPAQUE int whorl__sys_listen(int fd, int backlog)
 {
     return listen(fd, backlog) < 0 ? -errno : 0;
 }
 
-OPAQUE int whorl__sys_set_option(int fd, int level, int option, int value)
+WHORL__OPAQUE int whorl__sys_set_option(int fd, int level, int option, int value)
 {
     return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
 }
 
-OPAQUE int whorl__sys_port(int fd)
+WHORL__OPAQUE int whorl__sys_port(int fd)
 {
     union {
         struct sockaddr any;
@@ -59,7 +55,7 @@ OPAQUE int whorl__sys_port(int fd)
     return address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : -EINVAL;
 }
 
-OPAQUE int whorl__sys_socket_error(int fd)
+WHORL__OPAQUE int whorl__sys_socket_error(int fd)
 {
     int error = 0;
     socklen_t size = sizeof error;
@@ -67,26 +63,26 @@ OPAQUE int whorl__sys_socket_error(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
 }
 
-OPAQUE int whorl__sys_shutdown(int fd, int how)
+WHORL__OPAQUE int whorl__sys_shutdown(int fd, int how)
 {
     return shutdown(fd, how) < 0 ? -errno : 0;
 }
 
-OPAQUE ssize_t whorl__sys_recv(int fd, void *buffer, size_t size, int flags)
+WHORL__OPAQUE ssize_t whorl__sys_recv(int fd, void *buffer, size_t size, int flags)
 {
     ssize_t n = recv(fd, buffer, size, flags);
 
     return n < 0 ? -errno : n;
 }
 
-OPAQUE ssize_t whorl__sys_send(int fd, const void *buffer, size_t size, int flags)
+WHORL__OPAQUE ssize_t whorl__sys_send(int fd, const void *buffer, size_t size, int flags)
 {
     ssize_t n = send(fd, buffer, size, flags);
 
     return n < 0 ? -errno : n;
 }
 
-OPAQUE ssize_t whorl__sys_read_at_nowait(int fd, void *buffer, size_t size, int64_t offset)
+WHORL__OPAQUE ssize_t whorl__sys_read_at_nowait(int fd, void *buffer, size_t size, int64_t offset)
 {
     struct iovec part = {.iov_base = buffer, .iov_len = size};
     ssize_t n = preadv2(fd, &part, 1, offset, RWF_NOWAIT);
@@ -94,7 +90,7 @@ OPAQUE ssize_t whorl__sys_read_at_nowait(int fd, void *buffer, size_t size, int6
     return n < 0 ? -errno : n;
 }
 
-OPAQUE int whorl__sys_signalfd(const int *signals, size_t count)
+WHORL__OPAQUE int whorl__sys_signalfd(const int *signals, size_t count)
 {
     sigset_t set;
     int fd;
@@ -107,14 +103,24 @@ OPAQUE int whorl__sys_signalfd(const int *signals, size_t count)
     return fd < 0 ? -errno : fd;
 }
 
-OPAQUE ssize_t whorl__sys_read(int fd, void *buffer, size_t size)
+WHORL__OPAQUE ssize_t whorl__sys_read(int fd, void *buffer, size_t size)
 {
     ssize_t n = read(fd, buffer, size);
 
     return n < 0 ? -errno : n;
 }
 
-OPAQUE uint64_t whorl__sys_random(void)
+WHORL__OPAQUE void whorl__sys_pause(whorl_ns duration)
+{
+    struct timespec t = {.tv_sec = duration / 1000000000, .tv_nsec = duration % 1000000000};
+
+    if (duration > 0)
+        nanosleep(&t, NULL);
+    else
+        sched_yield();
+}
+
+WHORL__OPAQUE uint64_t whorl__sys_random(void)
 {
     uint64_t n = 0;
 
@@ -123,7 +129,7 @@ OPAQUE uint64_t whorl__sys_random(void)
     return n;
 }
 
-OPAQUE whorl_ns whorl__sys_now(void)
+WHORL__OPAQUE whorl_ns whorl__sys_now(void)
 {
     struct timespec t;
 

@@ -12,7 +12,8 @@
  * needs no entry, may be done by any thread, and has no completion of its own that could come late. The operation finishes by its
  * own completion, and until then its task does not run.
  *
- * A completion names its operation by address and by a sequence number, so that a cancel can't hit the next operation there. */
+ * A completion names its operation by address. A cancel can't hit the next operation there: it is made under the lock while the
+ * operation is in flight, and that ends by a reap, under the lock too. */
 #include "io/fd.h"
 #include "io/op.h"
 #include "io/reactors.h"
@@ -79,16 +80,6 @@ static struct uring_port *port_of(struct whorl__port *port)
     return (struct uring_port *)port;
 }
 
-static uint64_t user_data_of(const struct whorl__op *op)
-{
-    return (uint64_t)(uintptr_t)op | (uint64_t)op->sequence << 48;
-}
-
-static struct whorl__op *op_of(uint64_t user_data)
-{
-    return (struct whorl__op *)(uintptr_t)(user_data & (((uint64_t)1 << 48) - 1));
-}
-
 /* Calls io_uring_enter until it is not interrupted. */
 static int enter(struct uring_port *p, unsigned submit, unsigned flags)
 {
@@ -98,6 +89,8 @@ static int enter(struct uring_port *p, unsigned submit, unsigned flags)
         whorl__add_relaxed(&p->base.enters, 1);
         n = io_uring_enter2((unsigned)p->ring.ring_fd, submit, 0, flags, NULL, 0);
     } while (n == -EINTR);
+    if (n == -EBADR)
+        whorl__fatal("the kernel had no memory to report a finished operation (EBADR): what waits for it would wait for ever");
     return n;
 }
 
@@ -122,7 +115,7 @@ static void take_back(struct uring_port *p, uint32_t head)
 {
     while (p->sq_tail != head) {
         uint64_t user_data = p->ring.sq.sqes[--p->sq_tail & (p->sq_entries - 1)].user_data;
-        struct whorl__op *op = op_of(user_data);
+        struct whorl__op *op = (struct whorl__op *)(uintptr_t)user_data;
 
         if (user_data == WAKE_EVENT) {
             p->armed = false;
@@ -163,7 +156,7 @@ static void fill(struct io_uring_sqe *e, struct whorl__op *op)
     e->addr = (uint64_t)(uintptr_t)op->address;
     e->len = op->length;
     e->rw_flags = (int)op->flags;
-    e->user_data = user_data_of(op);
+    e->user_data = (uint64_t)(uintptr_t)op;
 }
 
 static void arm_event(struct uring_port *p)
@@ -250,7 +243,7 @@ static void reap(struct uring_port *p, struct whorl__op ***last)
         tail = head + REAP_MAX;
     for (; head != tail; head++) {
         const struct io_uring_cqe *c = &cq->cqes[head & mask];
-        struct whorl__op *op = op_of(c->user_data);
+        struct whorl__op *op = (struct whorl__op *)(uintptr_t)c->user_data;
 
         if (c->user_data == WAKE_EVENT) {
             drain_event(p, c->flags);
@@ -294,7 +287,6 @@ static void submit(struct whorl__reactor *r, struct whorl__port *port, struct wh
     struct uring_port *p = port_of(port);
 
     (void)r;
-    op->sequence++;
     whorl__spin_lock(&p->lock);
     op->stage = PENDING;
     whorl__store_release(&op->port, port); /* pairs with the acquire in cancel */
@@ -319,8 +311,8 @@ static void withdraw(struct uring_port *p, struct whorl__op *op)
     finish(op);
 }
 
-/* 0, or that nothing was found, or that it is too late: the operation's own completion tells all there is to know. */
-static void cancel_in_kernel(struct uring_port *p, uint64_t user_data, int fd, unsigned flags)
+/* 0, or that nothing was found (-ENOENT), or that it is too late: the operation's own completion tells all there is to know. */
+static int cancel_in_kernel(struct uring_port *p, uint64_t user_data, int fd, unsigned flags)
 {
     struct io_uring_sync_cancel_reg request;
 
@@ -328,7 +320,7 @@ static void cancel_in_kernel(struct uring_port *p, uint64_t user_data, int fd, u
     request.addr = user_data;
     request.fd = fd;
     request.flags = flags;
-    io_uring_register_sync_cancel(&p->ring, &request); /* timeout 0: it does not wait */
+    return io_uring_register_sync_cancel(&p->ring, &request); /* timeout 0: it does not wait */
 }
 
 /* Locks the port that `op` is in; NULL: it is in none. */
@@ -359,7 +351,7 @@ static bool cancel(struct whorl__reactor *r, struct whorl__op *op)
     if (withdrawn)
         withdraw(p, op);
     else if (op->stage == IN_FLIGHT)
-        cancel_in_kernel(p, user_data_of(op), -1, 0);
+        cancel_in_kernel(p, (uint64_t)(uintptr_t)op, -1, 0);
     whorl__spin_unlock(&p->lock);
     return withdrawn;
 }
@@ -395,7 +387,7 @@ static bool wait_port(struct whorl__reactor *r, struct whorl__port *port, whorl_
     struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8};
 
     (void)r;
-    if (p->first || whorl__port_ready(port))
+    if (whorl__load_relaxed(&port->pending) || !p->armed || whorl__port_ready(port))
         return true; /* poll first: something is not yet submitted, or has finished */
     if (deadline != WHORL_NEVER) {
         whorl_ns left = deadline - whorl__sys_now();
@@ -488,8 +480,13 @@ static int port_open(struct whorl__reactor *r, int index, struct whorl__port **o
         return err;
     }
     p->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (p->event < 0) {
+    if (p->event < 0)
         err = -errno;
+    else if (cancel_in_kernel(p, (uint64_t)(uintptr_t)p, -1, 0) != -ENOENT) {
+        close(p->event);
+        err = -EINVAL; /* before 6.0 nothing can be cancelled so */
+    }
+    if (err) {
         io_uring_queue_exit(&p->ring);
         free(p);
         whorl__uring_explain(err, index);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define STACK_SIZE_DEFAULT ((size_t)64 << 10)
 #define SPIN_DEFAULT       WHORL_US(50)
@@ -48,10 +49,12 @@ static int cgroup_cpus(void)
 static int default_workers(void)
 {
     cpu_set_t allowed;
-    int cpus = 1, quota = cgroup_cpus();
+    int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN), quota = cgroup_cpus(); /* more than a cpu_set_t has room for, if that fails */
 
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 0)
         cpus = CPU_COUNT(&allowed);
+    if (cpus < 1)
+        cpus = 1;
     if (quota > 0 && quota < cpus)
         cpus = quota;
     return cpus < WHORL__WORKERS_MAX ? cpus : WHORL__WORKERS_MAX;
@@ -168,7 +171,7 @@ static int read_disable(struct whorl__config *c, const struct whorl_options *o)
     };
     const char *text = getenv("WHORL_DISABLE");
 
-    if (!text)
+    if (!text || !*text)
         text = o->disable ? o->disable : "";
     while (*text) {
         size_t length = strcspn(text, ","), i = 0, count = sizeof features / sizeof *features;

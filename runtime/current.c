@@ -2,22 +2,16 @@
 #include "runtime/current.h"
 #include <stddef.h>
 
-#if defined(__clang__)
-#define OPAQUE __attribute__((noinline))
-#else
-#define OPAQUE __attribute__((noinline, noipa))
-#endif
-
 /* initial-exec: one load at a fixed offset, no call, also in the shared library; it costs 8 bytes of the static TLS block. */
 static _Thread_local struct whorl__worker *current __attribute__((tls_model("initial-exec")));
 
-OPAQUE struct whorl__worker *whorl__worker(void)
+WHORL__OPAQUE struct whorl__worker *whorl__worker(void)
 {
     __asm__ volatile("" ::: "memory");
     return current;
 }
 
-OPAQUE void whorl__set_worker(struct whorl__worker *w)
+WHORL__OPAQUE void whorl__set_worker(struct whorl__worker *w)
 {
     __asm__ volatile("" ::: "memory");
     current = w;

@@ -10,6 +10,13 @@
 
 struct whorl__worker;
 
+/* For functions that callers must know nothing of but their declaration. */
+#if defined(__clang__)
+#define WHORL__OPAQUE __attribute__((noinline))
+#else
+#define WHORL__OPAQUE __attribute__((noinline, noipa))
+#endif
+
 /* The worker that this thread is, or NULL. After anything that suspends the answer may differ. */
 struct whorl__worker *whorl__worker(void);
 

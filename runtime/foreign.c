@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/foreign.h"
+#include "runtime/runtime.h"
 #include "runtime/scheduler.h"
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -27,7 +28,7 @@ static bool admit(struct whorl__runtime *rt)
 
     whorl__spin_lock(&rt->inbox.lock);
     open = !rt->closed;
-    rt->posted += open;
+    whorl__store_relaxed(&rt->posted, rt->posted + open);
     whorl__spin_unlock(&rt->inbox.lock);
     return open;
 }
@@ -50,6 +51,9 @@ struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_f
         whorl__ready_there(rt, options->worker - 1, t);
     else if (t)
         whorl__ready(t);
+    whorl__fence_seq_cst(); /* partner: whorl__fence_others in whorl__runtime_end; as in whorl_spawn_at */
+    if (t && whorl__load_relaxed(&rt->ending))
+        whorl__runtime_spawned_late(rt, t);
     whorl__add_seq_cst(&rt->visitors, (uint32_t)-1); /* the last touch of the runtime */
     return t;
 }

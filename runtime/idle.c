@@ -142,8 +142,10 @@ void whorl__found(struct whorl__worker *w)
 {
     if (w->idle_since != WHORL_NEVER)
         score_idle_period(w);
-    if (w->searching && stop_searching(w) == 0) /* F1 */
+    if (w->searching && stop_searching(w) == 0) { /* F1 */
+        whorl__fence_seq_cst();                   /* partner: S4. On x86 the exchange above is one already */
         whorl__notify(w);
+    }
 }
 
 /* What only this worker would see, or can act upon without searching. */
@@ -152,7 +154,7 @@ static bool anything_of_ours(struct whorl__worker *w)
     struct whorl__runtime *rt = w->runtime;
 
     return whorl__port_ready(w->port) || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&rt->inbox) ||
-           whorl__load_relaxed(&rt->stop);
+           whorl__load_relaxed(&rt->stop) || whorl__can_share_stacks(w);
 }
 
 /* Looks for work a while. True: there may be some. */

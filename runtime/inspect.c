@@ -135,6 +135,8 @@ static void put_object(struct text *text, const struct whorl_task *t)
     uintptr_t object = whorl__load_relaxed(&t->object);
 
     switch (whorl__load_relaxed(&t->wait)) {
+    case WHORL__WAIT_NONE:
+        break;
     case WHORL__WAIT_LATCH:
         put(text, " 0x");
         put_number(text, object, 16);
@@ -156,7 +158,7 @@ static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns no
 {
     uint8_t state = whorl__load_relaxed(&t->state);
     whorl_ns since = whorl__load_relaxed(&t->since);
-    const char *where = whorl__load_relaxed(&t->where);
+    const char *where = whorl__load_relaxed(&t->where), *reason = whorl__load_relaxed(&t->reason);
     char name[WHORL__NAME_SIZE];
 
     for (size_t i = 0; i < sizeof name; i++)
@@ -170,7 +172,7 @@ static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns no
     put(text, state_name(state));
     if (state == WHORL__PARKED) {
         put(text, " for ");
-        put(text, whorl__load_relaxed(&t->reason));
+        put(text, reason ? reason : "?");
         put_object(text, t);
     }
     put(text, ", since ");
@@ -268,7 +270,9 @@ int whorl_stats(int index, struct whorl_stats *out)
     out->size = sizeof *out;
     for (int i = index < 0 ? 0 : index; i < (index < 0 ? rt->worker_count : index + 1); i++)
         add(out, &rt->workers[i]);
-    if (index < 0)
+    if (index < 0) { /* what no worker did */
         out->completed += whorl__load_relaxed(&rt->withdrawn);
+        out->spawned += whorl__load_relaxed(&rt->posted);
+    }
     return 0;
 }

@@ -19,7 +19,6 @@ struct whorl__op {
     /* The reactor's. */
     struct whorl__op *next;   /* in the list of pending operations, then in the list that poll returns */
     struct whorl__port *port; /* where it is; written under that port's lock, read by cancel without */
-    uint16_t sequence;        /* tells this operation from the next one at this address */
     uint8_t stage;            /* the reactor's own: idle, pending, in flight … */
 
     /* Set by the task before submit; the reactor only reads them. `code` is a row of the table in io/op.h. */
@@ -41,7 +40,7 @@ struct whorl__port {
      * (*flags & flags_mask). Constant; the words behind them are the kernel's. */
     const uint32_t *done_head, *done_tail, *flags;
     uint32_t flags_mask;
-    /* Operations submitted but not yet given to the kernel. The port's worker writes it (or a thief under the port's lock). */
+    /* Operations submitted but not yet given to the kernel. The port's worker writes it. */
     uint32_t pending;
     /* System calls made, operations cancelled. Any thread, relaxed. */
     uint64_t enters, cancels;
@@ -66,7 +65,8 @@ struct whorl__reactor_ops {
     bool (*cancel)(struct whorl__reactor *r, struct whorl__op *op);
     /* Asks that everything on descriptor `fd` finish soon; returns a list of what was withdrawn as above. Any thread. */
     struct whorl__op *(*cancel_fd)(struct whorl__reactor *r, int fd);
-    /* Returns a list of finished operations, 128 at most, in the order of completion; with `flush` it gives the pending ones to
+    /* Returns a list of finished operations, not too long a one, in the order of completion as far as the kernel
+     * tells; with `flush` it gives the pending ones to
      * the kernel first. The port's worker only. */
     struct whorl__op *(*poll)(struct whorl__reactor *r, struct whorl__port *port, bool flush);
     /* Sleeps until something finishes on `port`, wake is called for it, or the clock shows `deadline`. False: there is nothing that

@@ -35,7 +35,7 @@ void whorl__runtime_end(struct whorl__runtime *rt)
         for (int i = 0; i < WHORL__RECORDS_PER_SLAB; i++) {
             uint8_t state = whorl__load_relaxed(&s->tasks[i].state);
 
-            if (state != WHORL__FREE && state != WHORL__ENDED && &s->tasks[i] != rt->main)
+            if (state != WHORL__FREE && state != WHORL__ENDED)
                 stop_task(&s->tasks[i]);
         }
 }
@@ -52,7 +52,7 @@ static bool running(struct whorl__overflow_task *out)
     struct whorl__worker *w = whorl__worker();
     struct whorl_task *t = w ? whorl__load_relaxed(&w->current) : NULL;
 
-    if (!t)
+    if (!t || !t->stack) /* it has ended but for its last steps */
         return false;
     *out = (struct whorl__overflow_task){.stack = t->stack, .name = t->name, .where = t->where};
     return true;
@@ -145,7 +145,7 @@ static void fini_records(struct whorl__runtime *rt)
         for (int i = 0; i < WHORL__RECORDS_PER_SLAB; i++) {
             struct whorl_task *t = &s->tasks[i];
 
-            if (t->state == WHORL__FREE || t == rt->main)
+            if (t->state == WHORL__FREE)
                 continue;
             if (unjoined++ < REPORT_MAX)
                 whorl__say("task \"%s\" (spawned at %s) was never joined: join it, or give its handle up with whorl_detach",
@@ -190,8 +190,10 @@ static int make_main(struct whorl__runtime *rt, whorl_fn fn, void *arg)
     struct whorl_spawn_options options = {.size = sizeof options, .name = "main"};
 
     rt->main = whorl__task_new(rt, &rt->workers[0], fn, arg, &options, "whorl_run");
-    if (rt->main && whorl__lend_stack(&rt->workers[0], rt->main))
+    if (rt->main && whorl__lend_stack(&rt->workers[0], rt->main)) {
+        whorl__store_relaxed(&rt->main->latch, (uintptr_t)WHORL__LATCH_DETACHED); /* nobody else joins it */
         return 0;
+    }
     whorl__say("no memory for the first task");
     return -ENOMEM;
 }
@@ -254,6 +256,7 @@ int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor
                        intptr_t *result)
 {
     struct whorl__runtime *rt = aligned_alloc(_Alignof(struct whorl__runtime), sizeof *rt);
+    bool watched;
     int err;
 
     if (!rt) {
@@ -266,16 +269,17 @@ int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor
         return err;
     }
     whorl__inspect_register(rt);
-    whorl__overflow_install(running);
+    watched = whorl__overflow_install(running) == 0; /* else overflows end in a plain SIGSEGV */
     err = make_main(rt, main_fn, arg);
     if (!err)
         err = start_threads(rt);
     if (!err) {
         run_main(rt);
-        *result = rt->main->result;
+        *result = rt->result;
         whorl__foreign_drain(rt);
     }
-    whorl__overflow_uninstall();
+    if (watched)
+        whorl__overflow_uninstall();
     whorl__inspect_unregister(rt);
     fini_runtime(rt);
     free(rt);

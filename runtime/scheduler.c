@@ -27,10 +27,14 @@
  *   P3  nobody searches and somebody sleeps? then, under idle_lock: takes the last sleeper off the list, counts it as
  *       searching; wakes it
  *
- *   S1  looks everywhere while counted in `searching` (at most half of the workers that are up, one at least); finds nothing for a
- * while S2  leaves the count S3  under idle_lock: is put on the list of sleepers S4  fence S5  looks again at every queue, its
- * port, its timers S6  found something: takes itself off the list if it is still on it; else sleeps in the reactor until an
- * operation finishes, its first timer is due, or somebody wakes it
+ *   S1  looks everywhere while counted in `searching` (at most half of the workers that are up, one at least); finds nothing
+ *       for a while
+ *   S2  leaves the count
+ *   S3  under idle_lock: is put on the list of sleepers
+ *   S4  fence
+ *   S5  looks again at every queue, its port, its timers
+ *   S6  found something: takes itself off the list if it is still on it; else sleeps in the reactor until an operation
+ *       finishes, its first timer is due, or somebody wakes it
  *
  *   F1  a searcher that has found something leaves the count, and if it was the last, wakes another (as P3)
  *
@@ -86,7 +90,9 @@ void whorl__set_aside(struct whorl__worker *w, struct whorl_task *t)
 {
     whorl__count(&w->stats.stack_waits, 1);
     whorl__store_relaxed(&t->reason, "a stack");
+    whorl__set_state(w, t, WHORL__PARKED);
     whorl__fifo_push(&w->runtime->stackless[t->stack_class], t);
+    whorl__notify_outside(w->runtime); /* another worker may have one to spare, see share_stacks */
 }
 
 /* The stack of an ended task is free now that we are on another one. */
@@ -107,6 +113,40 @@ void whorl__bury(struct whorl__worker *w, struct whorl_task *t)
         else if (next)
             whorl__set_aside(w, next);
     }
+}
+
+/* Are there tasks that wait for a stack such as this worker keeps? */
+static bool can_share(const struct whorl__worker *w, int class)
+{
+    const struct whorl__stack_shelf *shelf = &w->stacks.shelves[class];
+
+    return __builtin_expect(!whorl__fifo_empty(&w->runtime->stackless[class]), 0) && (shelf->top || shelf->spare);
+}
+
+bool whorl__can_share_stacks(const struct whorl__worker *w)
+{
+    for (int i = 0; i < WHORL__STACK_CLASSES; i++)
+        if (can_share(w, i))
+            return true;
+    return false;
+}
+
+/* Gives the stacks that this worker keeps to tasks that wait for one. */
+static void share_stacks(struct whorl__worker *w)
+{
+    uint32_t n;
+
+    for (int i = 0; i < WHORL__STACK_CLASSES; i++)
+        while (can_share(w, i)) {
+            struct whorl_task *t = whorl__fifo_take(&w->runtime->stackless[i], 1, &n);
+
+            if (!t || !whorl__lend_stack(w, t)) {
+                if (t)
+                    whorl__fifo_push(&w->runtime->stackless[i], t);
+                break;
+            }
+            whorl__ready_here(w, t);
+        }
 }
 
 static void post(struct whorl__runtime *rt, struct whorl_task *t)
@@ -169,8 +209,10 @@ static void look_around(struct whorl__worker *w)
         whorl__timers_expire(w);
     collect(w, &w->mailbox);
     collect(w, &rt->inbox);
-    /* One of them is for this worker, which is about to look into its queue. */
-    if (whorl__runq_length(&w->ready) > before + 1)
+    share_stacks(w);
+    /* One task is for this worker, which is about to look into its queue. Those that were there before may be such as only yielded,
+     * of which nobody was told. */
+    if (whorl__runq_length(&w->ready) > (before ? before : 1))
         whorl__notify(w);
 }
 
@@ -204,7 +246,7 @@ bool whorl__anything(struct whorl__worker *w)
     struct whorl__runtime *rt = w->runtime;
 
     if (whorl__port_ready(w->port) || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&rt->inbox) ||
-        whorl__load_relaxed(&rt->stop))
+        whorl__load_relaxed(&rt->stop) || whorl__can_share_stacks(w))
         return true;
     for (int i = 0; i < rt->worker_count; i++)
         if (whorl__runq_length(&rt->workers[i].ready) || !whorl__fifo_empty(&rt->workers[i].mailbox))
@@ -303,6 +345,10 @@ static void pass_time(struct whorl__runtime *rt)
             next = rt->workers[i].timers.next;
     if (rt->ops->wait(rt->reactor, rt->workers[0].port, next))
         return;
+    if (whorl__load_seq_cst(&rt->outside) || whorl__load_seq_cst(&rt->visitors)) {
+        sched_yield(); /* another thread is about to wake a task or to spawn one */
+        return;
+    }
     if (whorl__fail_stackless(&rt->workers[0]))
         return;
     whorl_dump(2);

@@ -39,6 +39,8 @@ void whorl__ready_there(struct whorl__runtime *rt, int index, struct whorl_task 
 bool whorl__lend_stack(struct whorl__worker *w, struct whorl_task *t);
 /* Then it waits until one comes back. */
 void whorl__set_aside(struct whorl__worker *w, struct whorl_task *t);
+/* Does this worker keep a stack that such a task could have? */
+bool whorl__can_share_stacks(const struct whorl__worker *w);
 /* Ends one of the tasks that wait so with -ENOMEM, when none will. False: there are none. */
 bool whorl__fail_stackless(struct whorl__worker *w);
 

@@ -227,9 +227,11 @@ static struct whorl__stack *depot_take(struct whorl__stack_depot *depot)
     return batch;
 }
 
-/* Puts the stacks of a new slab into its depot, as cold batches. */
-static void depot_stock(struct whorl__stack_depot *depot, struct whorl__stack_slab *slab, uint32_t batch_size)
+/* Puts the stacks of a new slab into its depot, as cold batches, but for one, which is returned: others may be waiting for some. */
+static struct whorl__stack *depot_stock(struct whorl__stack_depot *depot, struct whorl__stack_slab *slab, uint32_t batch_size)
 {
+    struct whorl__stack *kept;
+
     whorl__spin_lock(&depot->lock);
     for (size_t i = slab->count; i > 0;) {
         struct whorl__stack *first = NULL;
@@ -245,7 +247,9 @@ static void depot_stock(struct whorl__stack_depot *depot, struct whorl__stack_sl
         batch_push(&depot->cold, &depot->cold_count, first);
     }
     depot->created += slab->count;
+    kept = batch_pop(&depot->cold, &depot->cold_count);
     whorl__spin_unlock(&depot->lock);
+    return kept;
 }
 
 /* Takes a warm batch back, and gives the memory of other ones to the kernel when too many are warm. */
@@ -320,8 +324,7 @@ static struct whorl__stack *pool_grow(struct whorl__stack_pool *pool, int class)
         whorl__add_relaxed(&pool->mapped, slab->bytes);
         slab->next = pool->slabs;
         pool->slabs = slab;
-        depot_stock(depot, slab, classes[class].batch);
-        batch = depot_take(depot);
+        batch = depot_stock(depot, slab, classes[class].batch);
     }
     whorl__spin_unlock(&pool->growing);
     if (!batch) {

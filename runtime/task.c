@@ -8,8 +8,8 @@
 #include <string.h>
 #include <whorl/run.h>
 
-/* A task that ends and is joined lets its joiner go on at once, without a round through the queue; this many times in a row, so
- * that two tasks that spawn and join each other's children do not keep the worker to themselves. */
+/* A task that ends and is joined lets its joiner go on at once, without a round through the queue; this many times in a row, when
+ * the joiner ends too and is joined, and so on. */
 #define HANDOFFS_MAX 3
 
 /* Free records that a worker keeps; what is more goes to the runtime, half of it at a time. */
@@ -181,14 +181,17 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
     if (whorl__load_relaxed(&t->deadline.heap)) {
         whorl__timer_stop(&t->deadline);
         whorl__store_relaxed(&t->deadline.heap, NULL);
-        t->deadline_at = WHORL_NEVER;
     }
+    t->deadline_at = WHORL_NEVER;
     t->result = result;
     t->stack = NULL;
     whorl__store_relaxed(&t->wait, WHORL__WAIT_NONE);
     whorl__store_relaxed(&t->state, WHORL__ENDED);
-    if (t == w->runtime->main)
+    if (__builtin_expect(t == w->runtime->main, 0)) {
+        w->runtime->result = result;
+        w->runtime->main = NULL;
         whorl__runtime_end(w->runtime);
+    }
     /* Release of the result, acquire of a waiter's saved registers; partners: whorl__latch_wait, publish_latch. From here on the
      * record is the joiner's. */
     waiter = whorl__xchg_seq_cst(&t->latch, (uintptr_t)WHORL__LATCH_OPEN);
@@ -196,7 +199,8 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
         whorl__task_free(w->runtime, w, t);
     else if (waiter == WHORL__LATCH_THREAD)
         whorl__foreign_wake(&t->latch);
-    whorl__count(&w->stats.finished, 1);
+    /* Release: pairs with the fence in whorl__quiet; what this task spawned is counted there too. */
+    whorl__store_release(&w->stats.finished, w->stats.finished + 1);
     return waiter > WHORL__LATCH_THREAD ? (struct whorl_task *)waiter : NULL;
 }
 

@@ -19,7 +19,7 @@ void whorl__timers_fini(struct whorl__timers *h)
 static void put(struct whorl__timers *h, uint32_t i, struct whorl__timer_slot slot)
 {
     h->slots[i] = slot;
-    slot.timer->index = i + 1;
+    whorl__store_release(&slot.timer->index, i + 1); /* pairs with the acquire in whorl__timer_lock */
 }
 
 static void sift_up(struct whorl__timers *h, uint32_t i, struct whorl__timer_slot slot)
@@ -94,7 +94,7 @@ static void take_out(struct whorl__timers *h, struct whorl__timer *t)
     uint32_t i = t->index - 1;
     struct whorl__timer_slot last = h->slots[--h->count];
 
-    t->index = 0;
+    whorl__store_release(&t->index, 0);
     if (last.timer != t) {
         if (i > 0 && last.when < h->slots[(i - 1) / ARITY].when)
             sift_up(h, i, last);
@@ -111,7 +111,8 @@ struct whorl__timers *whorl__timer_lock(struct whorl__timer *t)
     if (!h)
         return NULL;
     whorl__spin_lock(&h->lock);
-    if (whorl__load_relaxed(&t->heap) == h && t->index)
+    /* The index first: seen in no heap, it is in none that `heap` may tell of; seen in one, `heap` is that one or a later one. */
+    if (whorl__load_acquire(&t->index) && whorl__load_relaxed(&t->heap) == h)
         return h;
     /* It left this heap before we had the lock. It may be in another by now, but then it is a later timer than the one that the
      * caller meant. */

@@ -20,12 +20,20 @@
 
 #define CONTAINER_OF(pointer, type, field) ((type *)(void *)((char *)(pointer)-offsetof(type, field)))
 
+/* A wait that fails at once uses up the worker's time without letting others run: now and then it does let them. */
+static void let_others_run(void)
+{
+    if (--whorl__worker()->budget <= 0)
+        whorl_yield();
+}
+
 int whorl__cancel_take(struct whorl_task *t)
 {
     uint32_t bits = whorl__load_relaxed(&t->cancel);
 
     if (__builtin_expect(bits == 0, 1))
         return 0;
+    let_others_run();
     if (bits & WHORL__STOP)
         return -ECANCELED;
     if (bits & WHORL__CANCEL) {
@@ -66,7 +74,8 @@ void whorl__interrupt(struct whorl_task *t)
 {
     uintptr_t expected = (uintptr_t)t;
 
-    switch (whorl__load_relaxed(&t->wait)) { /* C2; ordered after C1 by its fence */
+    whorl__fence_seq_cst();                  /* between C1 and C2 */
+    switch (whorl__load_relaxed(&t->wait)) { /* C2 */
     case WHORL__WAIT_LATCH: {
         uintptr_t *latch = whorl__load_relaxed(&t->wait_latch);
 
@@ -91,7 +100,7 @@ void whorl__interrupt(struct whorl_task *t)
 static void publish_latch(struct whorl__worker *w, struct whorl_task *t)
 {
     uintptr_t expected = 0;
-    bool must = whorl__load_relaxed(&t->wait) == WHORL__WAIT_NONE;
+    bool must = whorl__load_relaxed(&t->wait) == WHORL__WAIT_MUST;
 
     /* Release: pairs with the exchange in whorl__latch_open, whose caller may then run the task. */
     if (whorl__cas_seq_cst(whorl__load_relaxed(&t->wait_latch), &expected, (uintptr_t)t)) {
@@ -117,7 +126,7 @@ __attribute__((always_inline)) static inline int wait_for_latch(struct whorl__wo
         if (!must && (err = whorl__cancel_take(t)) != 0)
             return err;
         whorl__store_relaxed(&t->wait_latch, latch);
-        begin(w, t, must ? WHORL__WAIT_NONE : WHORL__WAIT_LATCH, reason, object);
+        begin(w, t, must ? WHORL__WAIT_MUST : WHORL__WAIT_LATCH, reason, object);
         w = whorl__leave(w, t, publish_latch);
     }
     return 0;
@@ -138,6 +147,8 @@ int whorl_join(struct whorl_task *t, intptr_t *result)
     whorl__check_handle(t, "whorl_join");
     if (t == self)
         return -EDEADLK;
+    if (__builtin_expect(t->runtime != self->runtime, 0))
+        whorl__misuse("whorl_join was given a task of another runtime: join it there, or on a thread with whorl_runtime_join");
     err = wait_for_latch(w, self, &t->latch, "join", (uintptr_t)t, false);
     if (err)
         return err;

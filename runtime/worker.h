@@ -69,7 +69,8 @@ struct whorl__runtime {
     int worker_count;
     struct whorl__worker *workers; /* an array */
     bool asymmetric;               /* membarrier(2) stands in for the wakers' fence, see scheduler.c */
-    struct whorl_task *main;
+    struct whorl_task *main;       /* NULL once it has ended */
+    intptr_t result;               /* main's */
 
     struct whorl__stack_pool stacks;
     struct whorl__fifo stackless[WHORL__STACK_CLASSES]; /* tasks that found no stack of their class: run when one comes back */

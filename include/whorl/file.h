@@ -10,7 +10,7 @@ struct statx;    /* <sys/stat.h> with _GNU_SOURCE, or <linux/stat.h> */
 
 WHORL_BEGIN_DECLS
 
-/* Opens `path` as open(2) does, always with O_CLOEXEC. `mode` counts when a file is created. Returns the descriptor, -ENOENT,
+/* Opens `path` as open(2) does, always with O_CLOEXEC. (A FIFO without a peer is opened as with O_NONBLOCK: -ENXIO for writing.) `mode` counts when a file is created. Returns the descriptor, -ENOENT,
  * -EACCES … Suspends. */
 WHORL_API WHORL_MUST_USE int whorl_open(const char *path, int flags, unsigned mode);
 

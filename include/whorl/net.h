@@ -58,6 +58,8 @@ WHORL_API int whorl_shutdown(int fd, int how);
 /* Closes a descriptor of any kind. Operations that other tasks have in flight on it end with -ECANCELED (or their result, if they
  * had one), and only then is it closed, so its number cannot be reused under them. Not cancelled itself: the descriptor is
  * always closed when this returns.
+ * Operations of another runtime in this process are waited for but not cancelled. close(2) itself blocks the worker where it
+ * waits, as with SO_LINGER.
  * Returns 0, or what close(2) reports (-EIO …; the descriptor is gone all the same); -EBADF: not open, or being closed by
  * another task. Suspends while other tasks have operations in flight on it. */
 WHORL_API int whorl_close(int fd);

@@ -64,7 +64,8 @@ WHORL_API WHORL_MUST_USE struct whorl_task *whorl_runtime_spawn_at(struct whorl_
                                                                    const struct whorl_spawn_options *options, const char *where);
 
 /* Waits on an OS thread that is not a worker until `task` has ended, stores its result in *result (unless NULL) and frees the
- * handle. Returns 0. Blocks the calling thread: in a task it aborts, use whorl_join there. */
+ * handle. To be begun before the whorl_run of that task returns: handles end with it. Returns 0. Blocks the calling thread: in a task
+ * it aborts, use whorl_join there. */
 WHORL_API int whorl_runtime_join(struct whorl_task *task, intptr_t *result);
 
 WHORL_END_DECLS
