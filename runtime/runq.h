@@ -66,10 +66,11 @@ static inline void whorl__runq_prefetch(const struct whorl__runq *q, uint64_t ne
 {
 #if !defined(WHORL__TSAN) /* which would call the glance at a record that may be another's a race, and be right */
     if (next < tail) {
-        const char *stack = whorl__load_relaxed(&q->slots[next % WHORL__RUNQ_SIZE])->context.sp;
+        /* A number: a new task has no stack yet, and null plus an offset is no pointer. */
+        uintptr_t stack = (uintptr_t)whorl__load_relaxed(&q->slots[next % WHORL__RUNQ_SIZE])->context.sp;
 
         for (int line = 0; line < WHORL__RUNQ_PREFETCH; line++)
-            __builtin_prefetch(stack + 64 * line);
+            __builtin_prefetch((const void *)(stack + 64u * (unsigned)line));
         if (next + 1 < tail)
             __builtin_prefetch(whorl__load_relaxed(&q->slots[(next + 1) % WHORL__RUNQ_SIZE]));
     }
