@@ -187,9 +187,9 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
     t->stack = NULL;
     whorl__store_relaxed(&t->wait, WHORL__WAIT_NONE);
     whorl__store_relaxed(&t->state, WHORL__ENDED);
-    if (__builtin_expect(t == w->runtime->main, 0)) {
+    if (__builtin_expect(t == whorl__load_relaxed(&w->runtime->main), 0)) {
         w->runtime->result = result;
-        w->runtime->main = NULL;
+        whorl__store_relaxed(&w->runtime->main, NULL);
         whorl__runtime_end(w->runtime);
     }
     /* Release of the result, acquire of a waiter's saved registers; partners: whorl__latch_wait, publish_latch. From here on the
