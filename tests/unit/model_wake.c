@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+/* Who sleeps, who searches, who is woken: runtime/scheduler.c, idle.c, task.c and foreign.c (for the closing of the inbox) as they are, without membarrier(2),
+ * which the checker does not know. Tasks wait for each other while they keep their workers, so that a worker that is not woken when
+ * it should be leaves everybody waiting for ever. */
+#include "runtime/foreign.h"
+#include "runtime/runtime.h"
+#include "runtime/scheduler.h"
+
+#include <string.h>
+
+#include "tests/unit/model.h"
+
+enum { WORKERS_MAX = 3, TASKS_MAX = 3, PROMISES = WORKERS_MAX }; /* sleepers of the model: workers, then promises */
+
+static struct whorl__runtime runtime;
+static struct whorl__worker workers[WORKERS_MAX];
+static struct whorl_task tasks[TASKS_MAX];
+static int sleepers[WORKERS_MAX], ran[TASKS_MAX];
+static struct whorl__port ports[WORKERS_MAX];
+static struct whorl__worker *current[WORKERS_MAX]; /* by thread */
+static const uint32_t nothing;
+
+/* The reactor: sleeping, waking, chance. */
+
+static struct whorl__op *poll(struct whorl__reactor *r, struct whorl__port *port, bool flush)
+{
+    (void)r;
+    (void)port;
+    (void)flush;
+    return NULL;
+}
+
+static bool wait_for_wake(struct whorl__reactor *r, struct whorl__port *port, whorl_ns deadline)
+{
+    (void)r;
+    model_expect(deadline == WHORL_NEVER, "there are no timers");
+    model_expect(runtime.sleeping <= (uint32_t)runtime.worker_count, "nobody is counted twice");
+    model_sleep((int)(port - ports));
+    return true;
+}
+
+static void wake(struct whorl__reactor *r, struct whorl__port *port)
+{
+    (void)r;
+    model_wake((int)(port - ports));
+}
+
+static whorl_ns now(struct whorl__reactor *r)
+{
+    (void)r;
+    return 0;
+}
+
+static uint32_t choose(struct whorl__reactor *r, struct whorl__port *port, uint32_t n)
+{
+    (void)r;
+    (void)port;
+    return model_choose(n);
+}
+
+static const struct whorl__reactor_ops ops = {
+    .name = "model", .poll = poll, .wait = wait_for_wake, .wake = wake, .now = now, .choose = choose};
+
+/* What the compiled files need of the others. */
+
+struct whorl__worker *whorl__worker(void)
+{
+    return model_thread() < WORKERS_MAX ? current[model_thread()] : NULL;
+}
+
+void whorl__set_worker(struct whorl__worker *w)
+{
+    current[model_thread()] = w;
+}
+
+_Noreturn static void die(const char *what)
+{
+    model_expect(false, what);
+    abort();
+}
+
+_Noreturn void whorl__fatal(const char *format, ...)
+{
+    die(format);
+}
+
+_Noreturn void whorl__misuse(const char *format, ...)
+{
+    die(format);
+}
+
+void whorl_dump(int fd)
+{
+    (void)fd;
+}
+
+void whorl__op_done(struct whorl__worker *w, struct whorl__op *op)
+{
+    (void)w;
+    (void)op;
+    die("there are no operations");
+}
+
+void whorl__timers_expire(struct whorl__worker *w)
+{
+    (void)w;
+    die("there are no timers");
+}
+
+bool whorl__timer_stop(struct whorl__timer *t)
+{
+    (void)t;
+    return false;
+}
+
+void whorl__interrupt(struct whorl_task *t)
+{
+    (void)t;
+    die("nobody cancels");
+}
+
+bool whorl__stack_refill(struct whorl__stack_cache *cache, int class)
+{
+    (void)cache;
+    (void)class;
+    return false;
+}
+
+void whorl__stack_spill(struct whorl__stack_cache *cache, int class)
+{
+    (void)cache;
+    (void)class;
+}
+
+int whorl__stack_class(size_t size)
+{
+    (void)size;
+    return 0;
+}
+
+/* As in runtime.c, where tasks are waited for. */
+void whorl__runtime_end(struct whorl__runtime *rt)
+{
+    whorl__foreign_close(rt);
+    whorl__store_relaxed(&rt->ending, 1);
+}
+
+void whorl__runtime_spawned_late(struct whorl__runtime *rt, struct whorl_task *t)
+{
+    (void)rt;
+    (void)t;
+}
+
+/* Setting up, and what the threads do. */
+
+static void name_worker(struct whorl__worker *w)
+{
+    model_word(&w->ready.head, sizeof w->ready.head);
+    model_word(&w->ready.tail, sizeof w->ready.tail);
+    for (size_t i = 0; i < WHORL__RUNQ_SIZE; i++)
+        model_word(&w->ready.slots[i], sizeof w->ready.slots[i]);
+    model_lock(&w->mailbox.lock);
+    model_word(&w->mailbox.count, sizeof w->mailbox.count);
+    model_word(&w->stats.spawned, sizeof w->stats.spawned);
+    model_word(&w->stats.finished, sizeof w->stats.finished);
+}
+
+static void name_runtime(struct whorl__runtime *rt)
+{
+    model_lock(&rt->inbox.lock);
+    model_word(&rt->inbox.count, sizeof rt->inbox.count);
+    model_lock(&rt->idle_lock);
+    model_word(&rt->sleeping, sizeof rt->sleeping);
+    model_word(&rt->searching, sizeof rt->searching);
+    model_word(&rt->ending, sizeof rt->ending);
+    model_word(&rt->stop, sizeof rt->stop);
+}
+
+static void set_up(int worker_count, const whorl_fn *fns)
+{
+    memset(&runtime, 0, sizeof runtime);
+    memset(workers, 0, sizeof workers);
+    memset(tasks, 0, sizeof tasks);
+    memset(ran, 0, sizeof ran);
+    memset(current, 0, sizeof current);
+    runtime.ops = &ops;
+    runtime.workers = workers;
+    runtime.worker_count = worker_count;
+    runtime.sleepers = sleepers;
+    runtime.main = &tasks[0];
+    name_runtime(&runtime);
+    for (int i = 0; i < worker_count; i++) {
+        struct whorl__worker *w = &workers[i];
+
+        ports[i] = (struct whorl__port){.done_head = &nothing, .done_tail = &nothing, .flags = &nothing};
+        w->runtime = &runtime;
+        w->port = &ports[i];
+        w->index = i;
+        w->idle_since = WHORL_NEVER;
+        w->timers.next = WHORL_NEVER;
+        name_worker(w);
+    }
+    for (int i = 0; i < TASKS_MAX; i++) {
+        tasks[i].fn = fns[i];
+        tasks[i].runtime = &runtime;
+        tasks[i].stack = (struct whorl__stack *)&tasks[i]; /* it has one */
+        tasks[i].deadline_at = WHORL_NEVER;
+        model_data(&tasks[i]);
+    }
+}
+
+/* Of what runs on worker `w`: makes task `i` ready there, or on worker `there`. */
+static void spawn(struct whorl__worker *w, int i)
+{
+    model_data_write(&tasks[i]);
+    whorl__count(&w->stats.spawned, 1);
+    whorl__ready_here(w, &tasks[i]);
+}
+
+static void spawn_there(struct whorl__worker *w, int i, int there)
+{
+    model_data_write(&tasks[i]);
+    whorl__count(&w->stats.spawned, 1);
+    whorl__ready_there(&runtime, there, &tasks[i]);
+}
+
+void model_run_task(struct whorl__context *to, void *worker)
+{
+    struct whorl__worker *w = worker;
+    struct whorl_task *t = (struct whorl_task *)to;
+
+    model_data_write(t); /* it is this worker's alone, and all that its spawner wrote is there */
+    model_expect(ran[t - tasks]++ == 0, "a task runs once");
+    t->fn(w);
+    whorl__store_relaxed(&w->current, NULL);
+    whorl__task_fail(w, t, 0); /* which is how a task ends */
+}
+
+static void work(int index)
+{
+    struct whorl__worker *w = &workers[index];
+
+    whorl__set_worker(w);
+    if (index == 0)
+        spawn(w, 0); /* main */
+    whorl__work(w);
+}
+
+static void after(void)
+{
+    uint64_t spawned = runtime.posted, finished = 0;
+
+    for (int i = 0; i < runtime.worker_count; i++) {
+        spawned += whorl__load_relaxed(&workers[i].stats.spawned);
+        finished += whorl__load_relaxed(&workers[i].stats.finished);
+    }
+    model_expect(spawned == finished, "the workers stop when all tasks have ended");
+    for (int i = 0; i < TASKS_MAX; i++)
+        model_expect(ran[i] == (tasks[i].fn != NULL), "every task has run");
+}
+
+/* Promise `n` keeps a worker waiting, busy as far as the scheduler knows, until somebody keeps it. */
+static void keep(int n)
+{
+    model_wake(PROMISES + n);
+}
+
+static void wait_for(int n)
+{
+    model_sleep(PROMISES + n);
+}
+
+static intptr_t keep_0(void *w)
+{
+    (void)w;
+    keep(0);
+    return 0;
+}
+
+static intptr_t keep_1(void *w)
+{
+    (void)w;
+    keep(1);
+    return 0;
+}
+
+static intptr_t return_at_once(void *w)
+{
+    (void)w;
+    return 0;
+}
+
+static intptr_t queue_and_wait(void *w)
+{
+    spawn(w, 1);
+    wait_for(0);
+    return 0;
+}
+
+static void before_queue_and_wait(void)
+{
+    set_up(2, (const whorl_fn[]){queue_and_wait, keep_0, NULL});
+}
+
+/* The worker has slept again in between, or not. */
+static intptr_t queue_and_wait_again(void *w)
+{
+    spawn(w, 1);
+    wait_for(0);
+    spawn(w, 2);
+    wait_for(1);
+    return 0;
+}
+
+static void before_queue_again(void)
+{
+    set_up(2, (const whorl_fn[]){queue_and_wait_again, keep_0, keep_1});
+}
+
+/* Two at once, and the first waits for the second, so that all three workers are needed. */
+static intptr_t queue_two_and_wait(void *w)
+{
+    spawn(w, 1);
+    spawn(w, 2);
+    wait_for(0);
+    return 0;
+}
+
+static intptr_t wait_1_keep_0(void *w)
+{
+    (void)w;
+    wait_for(1);
+    keep(0);
+    return 0;
+}
+
+static void before_queue_two(void)
+{
+    set_up(3, (const whorl_fn[]){queue_two_and_wait, wait_1_keep_0, keep_1});
+}
+
+/* A chain: each queues the next one and waits. */
+static intptr_t queue_next_and_wait(void *w)
+{
+    spawn(w, 2);
+    wait_for(1);
+    keep(0);
+    return 0;
+}
+
+static void before_chain(void)
+{
+    set_up(3, (const whorl_fn[]){queue_and_wait, queue_next_and_wait, keep_1});
+}
+
+/* Mailboxes: of a worker that may sleep, and of one that is busy for as long as nobody else takes the task. */
+static intptr_t send_and_wait(void *w)
+{
+    spawn_there(w, 1, 1);
+    wait_for(0);
+    return 0;
+}
+
+static void before_send(void)
+{
+    set_up(2, (const whorl_fn[]){send_and_wait, keep_0, NULL});
+}
+
+static intptr_t send_to_oneself_and_wait(void *w)
+{
+    spawn_there(w, 1, ((struct whorl__worker *)w)->index);
+    wait_for(0);
+    return 0;
+}
+
+static void before_send_to_oneself(void)
+{
+    set_up(2, (const whorl_fn[]){send_to_oneself_and_wait, keep_0, NULL});
+}
+
+/* Tasks that main does not wait for: the workers may stop when they have ended, not before, and do. */
+static intptr_t leave_two(void *w)
+{
+    spawn(w, 1);
+    spawn(w, 2);
+    return 0;
+}
+
+static void before_leave(void)
+{
+    set_up(2, (const whorl_fn[]){leave_two, return_at_once, return_at_once});
+}
+
+static intptr_t spawn_another(void *w)
+{
+    spawn(w, 2);
+    return 0;
+}
+
+static intptr_t leave_one(void *w)
+{
+    spawn(w, 1);
+    return 0;
+}
+
+static void before_leave_spawner(void)
+{
+    set_up(3, (const whorl_fn[]){leave_one, spawn_another, return_at_once});
+}
+
+/* A thread that is no worker, the third. */
+static intptr_t wait_0(void *w)
+{
+    (void)w;
+    wait_for(0);
+    return 0;
+}
+
+static void before_post(void)
+{
+    set_up(2, (const whorl_fn[]){wait_0, keep_0, NULL});
+}
+
+static void work_or_post(int index)
+{
+    if (index < 2) {
+        work(index);
+        return;
+    }
+    model_data_write(&tasks[1]);
+    whorl__spin_lock(&runtime.inbox.lock);
+    runtime.posted++;
+    whorl__spin_unlock(&runtime.inbox.lock);
+    whorl__ready(&tasks[1]);
+}
+
+/* Is all over? One thread asks while a task on another worker spawns a second one and ends: it is not. */
+static void before_asking(void)
+{
+    set_up(2, (const whorl_fn[]){return_at_once, return_at_once, NULL});
+    whorl__count(&workers[0].stats.spawned, 1);
+}
+
+static void end_or_ask(int index)
+{
+    if (index == 0) {
+        whorl__set_worker(&workers[0]);
+        whorl__count(&workers[0].stats.spawned, 1);
+        whorl__task_fail(&workers[0], &tasks[1], 0);
+    } else {
+        model_expect(!whorl__quiet(&runtime), "a task is alive");
+    }
+}
+
+static void after_asking(void)
+{
+}
+
+const struct model_scenario model_scenarios[] = {
+    {"it is not all over while a task that was spawned last is alive", 2, before_asking, end_or_ask, after_asking},
+    {"a task that is queued wakes a worker", 2, before_queue_and_wait, work, after},
+    {"a worker is woken again", 2, before_queue_again, work, after},
+    {"two that are queued wake two", 3, before_queue_two, work, after},
+    {"each that is woken wakes the next", 3, before_chain, work, after},
+    {"a task in the mailbox wakes its worker", 2, before_send, work, after},
+    {"a task in the mailbox of a busy worker wakes another", 2, before_send_to_oneself, work, after},
+    {"the workers stop when all has ended", 2, before_leave, work, after},
+    {"the workers stop when what was spawned last has ended", 3, before_leave_spawner, work, after},
+    {"work from another thread wakes a worker", 3, before_post, work_or_post, after},
+    {0},
+};
+
+const char *const model_elsewhere = "whorl__runq_";
+
+#define ORDERED_BY_FENCES                                                                                                          \
+    "a count between the fences P2 and S4, which order it; too high or too low elsewhere, a worker is woken for nothing"
+#define ORDERED_BY_LOCK "both sides take the sleepers' lock before they look for each other, and that orders them as well"
+
+const struct model_excuse model_excuses[] = {
+    {"wake_one: add &rt->searching", NULL, ORDERED_BY_FENCES},
+    {"whorl__wake_worker: add &rt->searching", NULL, ORDERED_BY_FENCES},
+    {"start_searching: add &w->runtime->searching", NULL, ORDERED_BY_FENCES},
+    {"stop_searching: add &w->runtime->searching", NULL, ORDERED_BY_FENCES},
+    {"whorl__wake_worker: fence ", NULL, ORDERED_BY_LOCK},
+    {"whorl__found: fence ", NULL, "whorl__notify has a fence of its own here, where there is no membarrier"},
+    {"whorl__quiet: fence ", "acq_rel", "it keeps the two sums in their order, for which acquire is enough"},
+    {0},
+};
