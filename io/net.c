@@ -210,16 +210,19 @@ ssize_t whorl_send(int fd, const void *buffer, size_t size, int flags)
 
 ssize_t whorl_send_all(int fd, const void *buffer, size_t size, int flags)
 {
-    size_t done = 0;
+    const char *from = buffer;
+    size_t left = size;
 
-    do {
-        ssize_t n = whorl_send(fd, (const char *)buffer + done, size - done, flags);
+    for (;;) {
+        ssize_t n = whorl_send(fd, from, left, flags);
 
         if (n < 0)
             return n;
-        done += (size_t)n;
-    } while (done < size);
-    return (ssize_t)done;
+        left -= (size_t)n;
+        if (left == 0)
+            return (ssize_t)size;
+        from += n;
+    }
 }
 
 int whorl_shutdown(int fd, int how)
