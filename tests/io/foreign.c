@@ -232,7 +232,7 @@ TEST(foreign, what_is_admitted_runs_and_the_rest_is_turned_away, .timeout = 60)
     pthread_t threads[THREADS];
 
     NEED_URING();
-    for (unsigned round = 0; round < rounds(50) && test_failures() == 0; round++) {
+    for (unsigned round = 0; round < rounds(10) && test_failures() == 0; round++) {
         ran = admitted = turned_away = 0;
         CHECK_EQ(whorl_run(close_under_visitors, threads, &options), 0);
         CHECK_EQ(read_count(&ran), read_count(&admitted));
@@ -289,7 +289,7 @@ TEST(foreign, a_runtime_ends_behind_its_visitors, .timeout = 60)
     pthread_t threads[THREADS];
 
     NEED_URING();
-    for (unsigned round = 0; round < rounds(200) && test_failures() == 0; round++) {
+    for (unsigned round = 0; round < rounds(50) && test_failures() == 0; round++) {
         joining = released = 0;
         CHECK_EQ(whorl_run(leave_with_visitors, threads, &options), 0);
         for (int i = 0; i < THREADS; i++)

@@ -186,7 +186,7 @@ TEST(resolve, a_slow_look_up_does_not_hold_up_others, .timeout = 60)
 
     NEED_URING();
     /* Each in a process of its own, which begins without threads that look names up. */
-    for (int i = 0; i < 20 && test_failures() == 0; i++) {
+    for (unsigned i = 0; i < rounds(20) && test_failures() == 0; i++) {
         CHECK_EQ(run_in_child(run_and_hold_several, NULL, said, sizeof said), 0);
         fputs(said, stderr);
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Connections that are closed under those who use them, while their numbers pass to others; and clients that are not ours. */
+/* Connections by the thousand: closed under those who use them while their numbers pass to others, broken off by cancels and
+ * deadlines, reset, left by clients that are no tasks. Every byte that arrives is the right one, and nothing is left behind. */
 #include "tests/io/loopback.h"
 
 #include <pthread.h>
@@ -144,11 +145,10 @@ TEST(net, nothing_crosses_over_when_numbers_are_used_again, .timeout = 120)
     in_runtime(WORKERS, link_all);
 }
 
-/* Clients that are plain threads and end their connections in every way */
+/* A server, and clients that end their connections in every way */
 
-static int port;          /* written before the threads that read it */
-static int clients_ended; /* atomic */
-static int sessions[2];   /* atomic: begun, ended */
+static int port;        /* written before the clients that read it */
+static int sessions[2]; /* atomic: begun, ended */
 
 static intptr_t echo(void *arg)
 {
@@ -177,6 +177,106 @@ static intptr_t serve(void *arg)
     CHECK(fd == -ECANCELED || fd == -EBADF);
     return 0;
 }
+
+/* Runs `clients` on the server's port until they have ended, then checks that every session has. */
+static void serve_while(void (*clients)(void))
+{
+    struct whorl_task *acceptors[2];
+    int listener = whorl_tcp_listen(LOOPBACK, 0, NULL);
+
+    sessions[0] = sessions[1] = 0;
+    port = whorl_tcp_port(listener);
+    for (int i = 0; i < 2; i++)
+        acceptors[i] = start("acceptor", serve, (void *)(intptr_t)listener);
+    clients();
+    CHECK_EQ(whorl_close(listener), 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(result_of(acceptors[i]), 0);
+    UNTIL(__atomic_load_n(&sessions[1], __ATOMIC_SEQ_CST) == __atomic_load_n(&sessions[0], __ATOMIC_SEQ_CST));
+    CHECK(sessions[0] > 0);
+}
+
+/* Tasks that are cancelled and time out */
+
+enum { CLIENTS = 24 };
+
+static int echoed; /* messages that came back, atomic */
+
+/* Sends and takes back; what comes is what went. The error of what ended it early, or the number of bytes. */
+static ssize_t exchange_in_task(int fd, uint64_t *seed)
+{
+    unsigned char out[3000], in[3000], value = (unsigned char)test_random(seed);
+    size_t size = 1 + test_random(seed) % sizeof out, got = 0;
+    ssize_t n;
+
+    memset(out, value, size);
+    n = whorl_send_all(fd, out, size, 0);
+    while (n > 0 && got < size) {
+        n = whorl_recv(fd, in + got, size - got, 0);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    if (n > 0) {
+        CHECK(is_all(in, size, value));
+        __atomic_add_fetch(&echoed, 1, __ATOMIC_RELAXED);
+    }
+    CHECK(n > 0 || n == -ECANCELED || n == -ETIMEDOUT);
+    return n;
+}
+
+static intptr_t come_and_go(void *arg)
+{
+    uint64_t seed = test_seed() + (uintptr_t)arg;
+
+    while (whorl_now() < end && test_failures() == 0) {
+        int fd = whorl_tcp_connect(LOOPBACK, (uint16_t)port);
+
+        if (fd == -ECANCELED)
+            continue;
+        if (!CHECK(fd >= 0))
+            break;
+        if (test_random(&seed) % 4 == 0)
+            whorl_deadline(whorl_after((whorl_ns)(test_random(&seed) % 2000000)));
+        for (uint64_t n = test_random(&seed) % 20; n > 0 && exchange_in_task(fd, &seed) > 0; n--)
+            continue;
+        whorl_deadline(WHORL_NEVER);
+        if (test_random(&seed) % 4 == 0)
+            reset_at_close(fd);
+        CHECK_EQ(whorl_close(fd), 0);
+    }
+    return 0;
+}
+
+static void harass_tasks(void)
+{
+    struct whorl_task *clients[CLIENTS];
+    uint64_t seed = test_seed();
+
+    echoed = 0;
+    end = whorl_after(WHORL_SEC(test_seconds(1)));
+    for (intptr_t i = 0; i < CLIENTS; i++)
+        clients[i] = start("client", come_and_go, (void *)i);
+    while (whorl_now() < end) {
+        whorl_sleep((whorl_ns)(test_random(&seed) % 300000));
+        whorl_cancel(clients[test_random(&seed) % CLIENTS]);
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        CHECK_EQ(result_of(clients[i]), 0);
+    CHECK(echoed > 0);
+}
+
+static void serve_tasks(void)
+{
+    serve_while(harass_tasks);
+}
+
+TEST(net, clients_may_be_cancelled_at_any_moment, .timeout = 120)
+{
+    in_runtime(WORKERS, serve_tasks);
+}
+
+/* Plain threads */
+
+static int clients_ended; /* atomic */
 
 /* Sends `size` bytes and, if they are wanted, takes them back. */
 static bool exchange(int fd, size_t size, unsigned char value, bool wanted)
@@ -219,27 +319,22 @@ static void *be_client(void *arg)
     return NULL;
 }
 
-static void serve_threads(void)
+static void run_threads(void)
 {
-    struct whorl_task *acceptors[2];
     pthread_t threads[THREADS];
-    int listener = whorl_tcp_listen(LOOPBACK, 0, NULL);
 
-    clients_ended = sessions[0] = sessions[1] = 0;
-    port = whorl_tcp_port(listener);
-    for (int i = 0; i < 2; i++)
-        acceptors[i] = start("acceptor", serve, (void *)(intptr_t)listener);
+    clients_ended = 0;
     for (intptr_t i = 0; i < THREADS; i++)
         CHECK_EQ(pthread_create(&threads[i], NULL, be_client, (void *)i), 0);
     while (__atomic_load_n(&clients_ended, __ATOMIC_SEQ_CST) < THREADS)
         whorl_sleep(WHORL_MS(1));
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    CHECK_EQ(whorl_close(listener), 0);
-    for (int i = 0; i < 2; i++)
-        CHECK_EQ(result_of(acceptors[i]), 0);
-    UNTIL(__atomic_load_n(&sessions[1], __ATOMIC_SEQ_CST) == __atomic_load_n(&sessions[0], __ATOMIC_SEQ_CST));
-    CHECK(sessions[0] > 0);
+}
+
+static void serve_threads(void)
+{
+    serve_while(run_threads);
 }
 
 TEST(net, clients_of_every_kind_are_served, .timeout = 120)

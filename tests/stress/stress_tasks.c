@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Tasks by the hundred thousand where features of new kernels are missing, where workers fall asleep all the time, where tasks move
- * and where runtimes end: all of them end, each with its own result, and no wake-up is lost. */
+/* Tasks by the hundred thousand, doing whatever the seed says, where workers fall asleep all the time, where tasks move, where other
+ * threads bring work and where runtimes end: all of them end, each with its own result, and no wake-up is lost. */
 #include "tests/io/loopback.h"
 
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -153,6 +154,14 @@ static intptr_t mix(void *arg)
     return (intptr_t)arg;
 }
 
+TEST(tasks, a_mix_of_everything_balances, .timeout = 120)
+{
+    struct whorl_options options = {.size = sizeof options, .workers = WORKERS};
+
+    NEED_URING();
+    CHECK_EQ(whorl_run(mix, NULL, &options), 0);
+}
+
 TEST(tasks, a_mix_of_everything_balances_without_what_new_kernels_have, .timeout = 120)
 {
     struct whorl_options options = {
@@ -276,6 +285,82 @@ TEST(tasks, a_task_that_moves_knows_where_it_is, .timeout = 120)
     in_runtime(WORKERS, wander_all);
 }
 
+/* Other threads */
+
+enum { THREADS = 4 };
+
+static struct whorl_runtime *runtime; /* written before the threads that read it */
+static int threads_done;              /* atomic */
+
+static intptr_t answer(void *arg)
+{
+    uint64_t seed = (uint64_t)(uintptr_t)arg;
+
+    if (test_random(&seed) % 2)
+        whorl_yield();
+    count(&ended);
+    return result_for((uint64_t)(uintptr_t)arg);
+}
+
+static void ask(uint64_t question)
+{
+    struct whorl_task *t = whorl_runtime_spawn(runtime, answer, (void *)(uintptr_t)question, NULL);
+    intptr_t result;
+
+    if (!CHECK(t))
+        return;
+    count(&begun);
+    if (question % 16 == 0) {
+        whorl_detach(t);
+        return;
+    }
+    if (question % 16 == 1)
+        whorl_cancel(t); /* it waits for nothing, and so does not see it */
+    CHECK_EQ(whorl_runtime_join(t, &result), 0);
+    CHECK_EQ(result, result_for(question));
+}
+
+/* The real clock in seconds, for loops that are no tasks. */
+static time_t seconds_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+static void *hammer(void *arg)
+{
+    uint64_t seed = test_seed() + (uintptr_t)arg;
+    time_t stop = seconds_now() + (time_t)test_seconds(1);
+
+    while (seconds_now() <= stop && test_failures() == 0)
+        ask(test_random(&seed));
+    count(&threads_done);
+    return NULL;
+}
+
+static void be_hammered(void)
+{
+    pthread_t threads[THREADS];
+
+    begun = ended = threads_done = 0;
+    runtime = whorl_runtime();
+    for (intptr_t i = 0; i < THREADS; i++)
+        CHECK_EQ(pthread_create(&threads[i], NULL, hammer, (void *)i), 0);
+    while (read_count(&threads_done) < THREADS)
+        whorl_sleep(WHORL_MS(1));
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    UNTIL(read_count(&ended) == read_count(&begun));
+    CHECK(begun > 0);
+}
+
+TEST(tasks, threads_hammer_a_runtime, .timeout = 120)
+{
+    in_runtime(WORKERS, be_hammered);
+}
+
 /* Runtimes that begin and end */
 
 static intptr_t live_shortly(void *arg)
@@ -295,20 +380,18 @@ static intptr_t live_shortly(void *arg)
 
 TEST(tasks, runtimes_begin_and_end, .timeout = 120)
 {
-    uint64_t seed = test_seed(), stop = test_seconds(1) * 1000;
-    struct timespec start, now;
+    uint64_t seed = test_seed();
+    time_t stop = seconds_now() + (time_t)test_seconds(1);
     int before = open_descriptors();
 
     NEED_URING();
     begun = ended = 0;
-    clock_gettime(CLOCK_MONOTONIC, &start);
     do {
         struct whorl_options options = {.size = sizeof options, .workers = 1 + (int)(test_random(&seed) % 8)};
 
         options.exit_policy = test_random(&seed) % 2 ? WHORL_EXIT_CANCEL : WHORL_EXIT_JOIN;
         CHECK_EQ(whorl_run(live_shortly, (void *)(uintptr_t)test_random(&seed), &options), 0);
         CHECK_EQ(read_count(&ended), read_count(&begun)); /* it ends behind its tasks */
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while ((uint64_t)(now.tv_sec - start.tv_sec) * 1000 < stop && test_failures() == 0);
+    } while (seconds_now() <= stop && test_failures() == 0);
     CHECK_EQ(open_descriptors(), before);
 }
