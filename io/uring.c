@@ -20,6 +20,7 @@
 #include "io/sys.h"
 #include "io/uring_features.h"
 #include "runtime/atomic.h"
+#include "runtime/context.h"
 #include "runtime/fatal.h"
 #include <errno.h>
 #include <liburing.h>
@@ -40,6 +41,16 @@
 /* user_data of what is no operation. */
 #define WAKE_MESSAGE 0
 #define WAKE_EVENT   1
+
+/* ThreadSanitizer does not see that the kernel hands the memory of a ring on to another one. */
+#if defined(WHORL__TSAN)
+static char ring_memory;
+#define RING_GIVEN_UP() __tsan_release(&ring_memory)
+#define RING_TAKEN()    __tsan_acquire(&ring_memory)
+#else
+#define RING_GIVEN_UP() ((void)0)
+#define RING_TAKEN()    ((void)0)
+#endif
 
 enum { IDLE, PENDING, IN_FLIGHT };
 
@@ -450,6 +461,7 @@ static int set_up_ring(struct uring_port *p)
     } while (err == -ENOMEM && entries >= SQ_ENTRIES_MIN);
     if (err)
         return err;
+    RING_TAKEN();
     p->sq_entries = params.sq_entries;
     for (unsigned i = 0; i < p->sq_entries; i++)
         p->ring.sq.array[i] = i;
@@ -463,6 +475,7 @@ static void port_close(struct whorl__reactor *r, struct whorl__port *port)
     for (int i = 0; i < u->count; i++)
         if (u->ports[i] == port_of(port))
             u->ports[i] = u->ports[--u->count];
+    RING_GIVEN_UP();
     io_uring_queue_exit(&port_of(port)->ring);
     close(port_of(port)->event);
     free(port);
