@@ -138,7 +138,7 @@ static void score_idle_period(struct whorl__worker *w)
     w->idle_since = WHORL_NEVER;
 }
 
-void whorl__found(struct whorl__worker *w)
+void whorl__end_idle(struct whorl__worker *w)
 {
     if (w->idle_since != WHORL_NEVER)
         score_idle_period(w);

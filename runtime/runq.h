@@ -12,7 +12,7 @@
 #include "runtime/task.h"
 
 #ifndef WHORL__RUNQ_SIZE
-#define WHORL__RUNQ_SIZE 256u /* a power of two; tests of the edges make it small */
+#define WHORL__RUNQ_SIZE 1024u /* a power of two; tests of the edges make it small */
 #endif
 
 /* Cache lines of stack to fetch for a task whose turn is next. */
@@ -60,19 +60,25 @@ static inline void whorl__runq_append(struct whorl__runq *q, struct whorl_task *
 }
 
 /* The task at `next` will run soon, and with many tasks on a worker it is no longer in the nearest caches: fetches what it wakes up
- * with, the end of its stack that it was left with, and the record of the one behind it, where that end is told. It may have been
- * stolen meanwhile: then nothing is gained. */
+ * with, the end of its stack that it was left with and what its operation has brought, and the record of the one behind it, where
+ * both are told. It may have been stolen meanwhile: then nothing is gained. */
 static inline void whorl__runq_prefetch(const struct whorl__runq *q, uint64_t next, uint64_t tail)
 {
 #if !defined(WHORL__TSAN) /* which would call the glance at a record that may be another's a race, and be right */
     if (next < tail) {
+        const struct whorl_task *t = whorl__load_relaxed(&q->slots[next % WHORL__RUNQ_SIZE]);
         /* A number: a new task has no stack yet, and null plus an offset is no pointer. */
-        uintptr_t stack = (uintptr_t)whorl__load_relaxed(&q->slots[next % WHORL__RUNQ_SIZE])->context.sp;
+        uintptr_t stack = (uintptr_t)t->context.sp;
 
         for (int line = 0; line < WHORL__RUNQ_PREFETCH; line++)
             __builtin_prefetch((const void *)(stack + 64u * (unsigned)line));
-        if (next + 1 < tail)
-            __builtin_prefetch(whorl__load_relaxed(&q->slots[(next + 1) % WHORL__RUNQ_SIZE]));
+        if (whorl__load_relaxed(&t->wait) == WHORL__WAIT_OP)
+            __builtin_prefetch(t->op.address);
+        if (next + 1 < tail) {
+            t = whorl__load_relaxed(&q->slots[(next + 1) % WHORL__RUNQ_SIZE]);
+            __builtin_prefetch(t);
+            __builtin_prefetch(&t->op);
+        }
     }
 #else
     (void)q, (void)next, (void)tail;

@@ -169,8 +169,15 @@ void whorl__notify_outside(struct whorl__runtime *rt); /* on a thread that is no
 /* Wakes worker `index` if it sleeps. True if it did. */
 bool whorl__wake_worker(struct whorl__runtime *rt, int index);
 void whorl__wake_all(struct whorl__runtime *rt);
-/* The worker has found something to do. */
-void whorl__found(struct whorl__worker *w);
+/* The worker, which was idle, has found something to do. */
+void whorl__end_idle(struct whorl__worker *w);
+
+static inline void whorl__found(struct whorl__worker *w)
+{
+    if (__builtin_expect(w->searching || w->idle_since != WHORL_NEVER, 0))
+        whorl__end_idle(w);
+}
+
 /* The worker has nothing to do: looks for work a while, then sleeps until there may be some. */
 void whorl__idle(struct whorl__worker *w);
 /* Can `w` find something to do? For a last look before sleeping. */

@@ -313,6 +313,62 @@ TASK_TEST(close, what_begins_during_a_close_is_refused, 4)
     }
 }
 
+/* Two tasks on two workers that set out at the same moment. */
+struct meeting {
+    int fd, arrived; /* arrived: atomic */
+    uint64_t delay;
+};
+
+/* Waits for the other without letting go of the worker, then `delay` turns of a loop more. */
+static void meet(struct meeting *m, uint64_t delay)
+{
+    __atomic_add_fetch(&m->arrived, 1, __ATOMIC_SEQ_CST);
+    for (unsigned turn = 1; __atomic_load_n(&m->arrived, __ATOMIC_SEQ_CST) < 2; turn++)
+        if (turn % 4096 == 0)
+            whorl_yield(); /* or they are on one worker */
+    for (volatile uint64_t i = 0; i < delay; i++)
+        continue;
+}
+
+static intptr_t meet_and_receive(void *arg)
+{
+    struct meeting *m = arg;
+
+    meet(m, m->delay % 64);
+    return receive(of(m->fd));
+}
+
+static intptr_t meet_and_close(void *arg)
+{
+    struct meeting *m = arg;
+
+    meet(m, m->delay / 64 % 64);
+    return whorl_close(m->fd);
+}
+
+/* The receive may begin before the close, during each of its steps, or after it. If the close missed it, it would wait for ever. */
+TASK_TEST(close, a_receive_and_a_close_may_begin_together, 2)
+{
+    struct whorl_spawn_options other = {.size = sizeof other, .worker = WHORL_WORKER(1)};
+    uint64_t seed = test_seed();
+
+    for (unsigned i = 0; i < rounds(5000) && test_failures() == 0; i++) {
+        struct meeting m = {.delay = test_random(&seed)};
+        struct whorl_task *user, *closer;
+        intptr_t result;
+        int ends[2];
+
+        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        m.fd = ends[0];
+        user = start("user", meet_and_receive, &m);
+        closer = whorl_spawn_with(meet_and_close, &m, &other);
+        CHECK_EQ(result_of(closer), 0);
+        result = result_of(user);
+        CHECK(result == -ECANCELED || result == -EBADF);
+        CHECK_EQ(whorl_close(ends[1]), 0);
+    }
+}
+
 /* Not to be stopped */
 
 static intptr_t close_while_cancelled(void *arg)
