@@ -171,6 +171,8 @@ static bool spin(struct whorl__worker *w)
             found = w->searching ? whorl__anything(w) : anything_of_ours(w);
             whorl__cpu_relax();
         }
+        if (!found)
+            sched_yield(); /* whoever else wants this CPU, our own client perhaps, gets it as if we slept already */
         whorl__store_relaxed(&w->now, rt->ops->now(rt->reactor));
         found = found || whorl__load_relaxed(&w->timers.next) <= w->now;
     } while (!found && w->now < end);
