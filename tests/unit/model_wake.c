@@ -113,6 +113,48 @@ bool whorl__timer_stop(struct whorl__timer *t)
     return false;
 }
 
+/* Nobody forks. */
+
+void whorl__deque_change(struct whorl__worker *w, struct whorl__deque *next)
+{
+    (void)w;
+    (void)next;
+    die("nobody forks");
+}
+
+void whorl__deque_release(struct whorl__worker *w, struct whorl_task *t)
+{
+    (void)w;
+    (void)t;
+    die("nobody forks");
+}
+
+struct whorl_task *whorl__strand_end(struct whorl__worker *w, struct whorl_task *t)
+{
+    (void)w;
+    (void)t;
+    die("nobody forks");
+}
+
+void whorl__strands_cancel(struct whorl_task *t, uint32_t bit)
+{
+    (void)t;
+    (void)bit;
+    die("nobody cancels");
+}
+
+bool whorl__forks_anywhere(const struct whorl__worker *w)
+{
+    (void)w;
+    return false;
+}
+
+struct whorl_task *whorl__fork_steal(struct whorl__worker *w)
+{
+    (void)w;
+    return NULL;
+}
+
 void whorl__interrupt(struct whorl_task *t)
 {
     (void)t;
@@ -482,7 +524,7 @@ const struct model_excuse model_excuses[] = {
     {"start_searching: add &w->runtime->searching", NULL, ORDERED_BY_FENCES},
     {"stop_searching: add &w->runtime->searching", NULL, ORDERED_BY_FENCES},
     {"whorl__wake_worker: fence ", NULL, ORDERED_BY_LOCK},
-    {"whorl__found: fence ", NULL, "whorl__notify has a fence of its own here, where there is no membarrier"},
+    {"whorl__end_idle: fence ", NULL, "whorl__notify has a fence of its own here, where there is no membarrier"},
     {"whorl__quiet: fence ", "acq_rel", "it keeps the two sums in their order, for which acquire is enough"},
     {0},
 };
