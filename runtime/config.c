@@ -168,6 +168,7 @@ static int read_disable(struct whorl__config *c, const struct whorl_options *o)
         {"guard_install", WHORL__DISABLE_GUARD_INSTALL},
         {"send_msg_ring", WHORL__DISABLE_SEND_MSG_RING},
         {"membarrier", WHORL__DISABLE_MEMBARRIER},
+        {"watcher", WHORL__DISABLE_WATCHER},
     };
     const char *text = getenv("WHORL_DISABLE");
 
@@ -179,9 +180,9 @@ static int read_disable(struct whorl__config *c, const struct whorl_options *o)
         while (i < count && (strlen(features[i].name) != length || strncmp(text, features[i].name, length) != 0))
             i++;
         if (i == count && length > 0) {
-            whorl__say(
-                "cannot disable \"%.*s\": want guard_install, send_msg_ring or membarrier (whorl_options.disable, WHORL_DISABLE)",
-                (int)length, text);
+            whorl__say("cannot disable \"%.*s\": want guard_install, send_msg_ring, membarrier or watcher (whorl_options.disable, "
+                       "WHORL_DISABLE)",
+                       (int)length, text);
             return -EINVAL;
         }
         if (length > 0)

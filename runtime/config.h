@@ -12,6 +12,7 @@ enum {
     WHORL__DISABLE_GUARD_INSTALL = 1,
     WHORL__DISABLE_SEND_MSG_RING = 2,
     WHORL__DISABLE_MEMBARRIER = 4,
+    WHORL__DISABLE_WATCHER = 8,
 };
 
 struct whorl__config {

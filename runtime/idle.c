@@ -9,6 +9,9 @@
 /* An idle period up to this much longer than the spin would have been shorter, had the worker not had to be woken. */
 #define WAKE_LATENCY WHORL_US(30)
 #define SCORE_MAX    8
+/* How long the watcher sleeps: this much while somebody has forks, else up to ten times as long. */
+#define WATCH_MIN WHORL_US(100)
+#define WATCH_MAX WHORL_MS(1)
 
 bool whorl__membarrier_register(void)
 {
@@ -154,7 +157,7 @@ static bool anything_of_ours(struct whorl__worker *w)
     struct whorl__runtime *rt = w->runtime;
 
     return whorl__port_ready(w->port) || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&rt->inbox) ||
-           whorl__load_relaxed(&rt->stop) || whorl__can_share_stacks(w);
+           whorl__load_relaxed(&rt->stop) || whorl__can_share_stacks(w) || (whorl__load_relaxed(&rt->aside) && !w->poor);
 }
 
 /* Looks for work a while. True: there may be some. */
@@ -201,6 +204,49 @@ static bool give_up_stackless(struct whorl__worker *w)
     return whorl__fail_stackless(w);
 }
 
+/* Does anybody else work, and may he have forks? */
+static bool somebody_works(const struct whorl__runtime *rt)
+{
+    return whorl__load_relaxed(&rt->sleeping) < (uint32_t)rt->worker_count;
+}
+
+static bool somebody_forks(const struct whorl__runtime *rt)
+{
+    for (int i = 0; i < rt->worker_count; i++)
+        if (whorl__load_relaxed(&rt->workers[i].deque))
+            return true;
+    return false;
+}
+
+static bool become_watcher(struct whorl__runtime *rt)
+{
+    uint32_t nobody = 0;
+
+    return rt->watch && somebody_works(rt) && whorl__cas_acq_rel(&rt->watched, &nobody, 1u);
+}
+
+/* Waits in the reactor. What a worker that is busy leaves to others without telling them is found by the watcher: while somebody
+ * works, one of those that sleep looks up now and then. It stays on the list of sleepers meanwhile. */
+static void wait_and_watch(struct whorl__worker *w)
+{
+    struct whorl__runtime *rt = w->runtime;
+    bool watching = become_watcher(rt);
+    whorl_ns pause = WATCH_MIN, timer, until;
+
+    do {
+        timer = whorl__load_relaxed(&w->timers.next);
+        until = watching && w->now + pause < timer ? w->now + pause : timer;
+        whorl__count(&w->stats.sleeps, 1);
+        rt->ops->wait(rt->reactor, w->port, until);
+        if (!watching)
+            return;
+        whorl__store_relaxed(&w->now, rt->ops->now(rt->reactor));
+        pause = somebody_forks(rt) ? WATCH_MIN : 2 * pause < WATCH_MAX ? 2 * pause : WATCH_MAX;
+        /* Before its time: something has come, or the loop has to do something first. */
+    } while (w->now >= until && w->now < timer && somebody_works(rt) && !whorl__anything(w));
+    whorl__store_release(&rt->watched, 0u); /* pairs with the exchange above */
+}
+
 static void sleep_in_reactor(struct whorl__worker *w)
 {
     struct whorl__runtime *rt = w->runtime;
@@ -213,8 +259,7 @@ static void sleep_in_reactor(struct whorl__worker *w)
         whorl__store_relaxed(&rt->stop, 1);
         whorl__wake_all(rt);
     } else if (!whorl__anything(w) && !give_up_stackless(w)) { /* S5 */
-        whorl__count(&w->stats.sleeps, 1);
-        rt->ops->wait(rt->reactor, w->port, whorl__load_relaxed(&w->timers.next));
+        wait_and_watch(w);
         w->searching = !delist(w); /* whoever woke it has counted it */
         w->budget = 0;
         return;

@@ -5,6 +5,7 @@
 #include "runtime/inspect.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -147,6 +148,11 @@ static void put_object(struct text *text, const struct whorl_task *t)
         put(text, " ns");
         break;
     default:
+        if (object > INT_MAX && (intptr_t)object > 0) { /* a fork */
+            put(text, " 0x");
+            put_number(text, object, 16);
+            break;
+        }
         put(text, " fd ");
         put(text, (intptr_t)object < 0 ? "-" : "");
         put_number(text, (intptr_t)object < 0 ? (uint64_t) - (intptr_t)object : object, 10);
@@ -169,6 +175,8 @@ static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns no
     put(text, " \"");
     put(text, name);
     put(text, "\" ");
+    if (whorl__load_relaxed(&t->root))
+        put(text, "(a fork of it) ");
     put(text, state_name(state));
     if (state == WHORL__PARKED) {
         put(text, " for ");
@@ -193,6 +201,7 @@ static void dump_worker(struct text *text, const struct whorl__worker *w)
     put_count(text, ", spawned ", &w->stats.spawned);
     put_count(text, ", finished ", &w->stats.finished);
     put_count(text, ", steals ", &w->stats.steals);
+    put_count(text, ", forks taken ", &w->stats.forks_taken);
     put_count(text, ", sleeps ", &w->stats.sleeps);
     put_count(text, ", operations ", &w->stats.submitted);
     put_count(text, " submitted, ", &w->stats.completed);

@@ -9,9 +9,12 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 /* Unjoined tasks that are named at the end; of the others only the number. */
 #define REPORT_MAX 10
+
+#define TIMER_SLACK 1000 /* ns */
 
 static bool cancels_at_end(struct whorl__runtime *rt)
 {
@@ -75,12 +78,22 @@ static void pin_thread(int index)
         }
 }
 
+/* The kernel may prolong a sleep by this: by default 50 us, half of what the watcher sleeps. Returns what it was before. */
+static int set_timer_slack(int ns)
+{
+    int before = prctl(PR_GET_TIMERSLACK);
+
+    prctl(PR_SET_TIMERSLACK, ns);
+    return before;
+}
+
 static void *thread_main(void *arg)
 {
     struct whorl__worker *w = arg;
 
     if (w->runtime->config.pin)
         pin_thread(w->index);
+    set_timer_slack(TIMER_SLACK);
     whorl__overflow_thread_init();
     whorl__set_worker(w);
     whorl__context_init_thread(&w->context);
@@ -127,6 +140,8 @@ static int init_workers(struct whorl__runtime *rt)
         w->index = i;
         w->ready.alone = rt->worker_count == 1;
         w->idle_since = WHORL_NEVER;
+        w->credit = 1;
+        w->none = whorl__forks_nobody;
         w->now = rt->ops->now(rt->reactor);
         whorl__timers_init(&w->timers);
         whorl__stack_cache_init(&w->stacks, &rt->stacks);
@@ -169,6 +184,7 @@ static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *c
     rt->worker_count = config->workers;
     rt->asymmetric = config->workers == 1 || rt->ops->simulated ||
                      (!(config->disable & WHORL__DISABLE_MEMBARRIER) && whorl__membarrier_register());
+    rt->watch = config->workers > 1 && !rt->ops->simulated && !(config->disable & WHORL__DISABLE_WATCHER);
     err = whorl__stack_pool_init(&rt->stacks, flags);
     if (err)
         return err;
@@ -182,6 +198,7 @@ static void fini_runtime(struct whorl__runtime *rt)
 {
     fini_workers(rt, rt->worker_count);
     fini_records(rt);
+    whorl__deques_free(rt);
     whorl__stack_pool_fini(&rt->stacks);
 }
 
@@ -228,6 +245,7 @@ static void run_main(struct whorl__runtime *rt)
     cpu_set_t before;
     bool pinned = rt->config.pin && sched_getaffinity(0, sizeof before, &before) == 0;
     uint64_t control = whorl__context_control();
+    int slack = set_timer_slack(TIMER_SLACK);
 
     if (pinned)
         pin_thread(0);
@@ -248,6 +266,7 @@ static void run_main(struct whorl__runtime *rt)
     whorl__context_set_control(control);
     whorl__set_worker(NULL);
     whorl__overflow_thread_fini();
+    set_timer_slack(slack);
     if (pinned)
         sched_setaffinity(0, sizeof before, &before);
 }

@@ -198,6 +198,7 @@ static void look_around(struct whorl__worker *w)
 
     whorl__store_relaxed(&w->now, now);
     w->budget = rt->ops->simulated ? 0 : WHORL__BUDGET;
+    w->poor = false;
     if (flush)
         w->flushed = now;
     whorl__count(&w->stats.polls, 1);
@@ -216,7 +217,7 @@ static void look_around(struct whorl__worker *w)
         whorl__notify(w);
 }
 
-/* Takes work from another worker: half of its queue, or what is in its mailbox. */
+/* Takes work from another worker: half of its queue, or what is in its mailbox; or somebody's fork. */
 static struct whorl_task *steal(struct whorl__worker *w)
 {
     struct whorl__runtime *rt = w->runtime;
@@ -238,7 +239,7 @@ static struct whorl_task *steal(struct whorl__worker *w)
             return t;
         }
     }
-    return NULL;
+    return whorl__fork_steal(w);
 }
 
 bool whorl__anything(struct whorl__worker *w)
@@ -251,7 +252,7 @@ bool whorl__anything(struct whorl__worker *w)
     for (int i = 0; i < rt->worker_count; i++)
         if (whorl__runq_length(&rt->workers[i].ready) || !whorl__fifo_empty(&rt->workers[i].mailbox))
             return true;
-    return false;
+    return whorl__forks_anywhere(w);
 }
 
 /* Runs `t` on the loop's thread until it or a task after it comes back to the loop. Inline, as whorl__leave is. */
@@ -290,6 +291,8 @@ void whorl__work(struct whorl__worker *w)
 
         if (!t && w->searching)
             t = steal(w);
+        else if (!t && whorl__load_relaxed(&rt->aside))
+            t = whorl__fork_steal(w); /* from a task that is parked: in nobody's way */
         if (t) {
             whorl__found(w);
             run(w, t);

@@ -89,7 +89,11 @@ static inline struct whorl_task *whorl__take_next(struct whorl__worker *w)
 /* Where to go on: the task's context or, for NULL, the loop's. */
 static inline struct whorl__context *whorl__context_of(struct whorl__worker *w, struct whorl_task *next)
 {
+    struct whorl__deque *deque = next ? next->deque : NULL;
+
     whorl__store_relaxed(&w->current, next);
+    if (__builtin_expect(deque != w->deque, 0))
+        whorl__deque_change(w, deque);
     if (!next)
         return &w->context;
     whorl__count(&w->stats.switches, 1);

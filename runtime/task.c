@@ -173,18 +173,28 @@ struct whorl_task *whorl__task_new(struct whorl__runtime *rt, struct whorl__work
     return new_task(rt, w, fn, arg, options, where);
 }
 
+/* What a task has besides its record, its stack and its result. */
+static inline void drop_belongings(struct whorl__worker *w, struct whorl_task *t)
+{
+    if (whorl__load_relaxed(&t->deadline.heap)) {
+        whorl__timer_stop(&t->deadline);
+        whorl__store_relaxed(&t->deadline.heap, NULL);
+    }
+    whorl__store_relaxed(&t->deadline_at, WHORL_NEVER);
+    if (__builtin_expect(t->deque != NULL, 0))
+        whorl__deque_release(w, t);
+    t->stack = NULL;
+}
+
 /* Ends the task but for its stack; returns who waited for it, if that is a task. */
 static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
 {
     uintptr_t waiter;
 
-    if (whorl__load_relaxed(&t->deadline.heap)) {
-        whorl__timer_stop(&t->deadline);
-        whorl__store_relaxed(&t->deadline.heap, NULL);
-    }
-    t->deadline_at = WHORL_NEVER;
+    drop_belongings(w, t);
+    if (__builtin_expect(t->root != NULL, 0))
+        return whorl__strand_end(w, t);
     t->result = result;
-    t->stack = NULL;
     whorl__store_relaxed(&t->wait, WHORL__WAIT_NONE);
     whorl__store_relaxed(&t->state, WHORL__ENDED);
     if (__builtin_expect(t == whorl__load_relaxed(&w->runtime->main), 0)) {
@@ -304,13 +314,15 @@ void whorl_cancel(struct whorl_task *t)
     whorl__check_handle(t, "whorl_cancel");
     whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__CANCEL); /* C1 of wait.c */
     whorl__interrupt(t);
+    whorl__strands_cancel(t, WHORL__CANCEL);
 }
 
 struct whorl_task *whorl_self(void)
 {
     struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_self", &w);
 
-    return whorl__self("whorl_self", &w);
+    return t->root ? t->root : t;
 }
 
 int whorl_in_task(void)

@@ -10,6 +10,7 @@
 #include "runtime/timer.h"
 #include <whorl/task.h>
 
+struct whorl__deque;
 struct whorl__stack;
 struct whorl__runtime;
 
@@ -73,6 +74,7 @@ struct whorl_task {
     struct whorl__runtime *runtime; /* constant after init */
 
     struct whorl__op op __attribute__((aligned(64)));
+    struct whorl__deque *deque; /* of its forks; NULL until the first. The task's own, and its worker's */
 
     uintptr_t latch __attribute__((aligned(64))); /* anyone, atomic: opened when it ends */
     uintptr_t gate;        /* likewise: for waits on something that is no task, opened by whom the wait is for */
@@ -83,7 +85,14 @@ struct whorl_task {
 
     struct whorl__timer sleep;
     struct whorl__timer deadline;
-    whorl_ns deadline_at; /* guarded by the lock of the deadline timer's heap while that runs, else the task's own */
+    whorl_ns deadline_at; /* guarded by the lock of the deadline timer's heap while that runs, else the task's own; thieves of its
+                             forks read it, relaxed */
+
+    /* Strands: runtime/fork.h. */
+    struct whorl_task *root; /* the task that this is a strand of, NULL: it is a task itself; constant while it runs */
+    struct whorl__spinlock strand_lock;
+    struct whorl_task *strands;                     /* of a task, under its strand_lock */
+    struct whorl_task *strand_before, *strand_next; /* of a strand, under its root's */
 
     const char *where; /* spawn site; for dumps, atomic and relaxed */
     char name[WHORL__NAME_SIZE];

@@ -145,7 +145,7 @@ int whorl_join(struct whorl_task *t, intptr_t *result)
     int err;
 
     whorl__check_handle(t, "whorl_join");
-    if (t == self)
+    if (t == self || t == self->root)
         return -EDEADLK;
     if (__builtin_expect(t->runtime != self->runtime, 0))
         whorl__misuse("whorl_join was given a task of another runtime: join it there, or on a thread with whorl_runtime_join");
@@ -336,7 +336,7 @@ int whorl_sleep(whorl_ns duration)
 /* Makes `t`'s deadline `when`, in whose heap's lock the caller has looked that nothing needs to be armed anew. */
 static void store_deadline(struct whorl_task *t, whorl_ns when)
 {
-    t->deadline_at = when;
+    whorl__store_relaxed(&t->deadline_at, when);
     if (whorl__load_relaxed(&t->cancel) & WHORL__TIMEOUT)
         whorl__and_seq_cst(&t->cancel, ~(uint32_t)WHORL__TIMEOUT);
 }

@@ -8,6 +8,7 @@
 #include "runtime/config.h"
 #include "runtime/context.h"
 #include "runtime/fifo.h"
+#include "runtime/fork.h"
 #include "runtime/reactor.h"
 #include "runtime/runq.h"
 #include "runtime/stack.h"
@@ -38,6 +39,13 @@ struct whorl__worker {
     int spin_score; /* above or at 0: looking for work a while before sleeping pays */
     whorl_ns idle_since;
     whorl_ns flushed; /* when pending operations were last submitted */
+    /* runtime/fork.c: what tasks without a deque fork into, free deques, and how often to look up from forks. */
+    struct whorl__forks none;
+    struct whorl__deque *deques;
+    uint32_t deque_count;
+    uint32_t credit;
+    whorl_ns looked;
+    bool poor; /* no stack or record was to be had for a fork, since the last look around */
     struct whorl__stack_cache stacks;
 
     /* Constant after start. */
@@ -49,6 +57,7 @@ struct whorl__worker {
     /* The owner writes, anyone reads, relaxed. */
     whorl_ns now __attribute__((aligned(WHORL__CACHE_LINE))); /* the last reading of the clock */
     struct whorl_stats stats;
+    struct whorl__deque *deque; /* of the task that runs, NULL: it has none */
 
     /* Each with its own rules. */
     struct whorl__runq ready __attribute__((aligned(WHORL__CACHE_LINE)));
@@ -69,6 +78,7 @@ struct whorl__runtime {
     int worker_count;
     struct whorl__worker *workers; /* an array */
     bool asymmetric;               /* membarrier(2) stands in for the wakers' fence, see scheduler.c */
+    bool watch;                    /* there is to be a watcher, see idle.c */
     struct whorl_task *main;       /* NULL once it has ended */
     intptr_t result;               /* main's */
 
@@ -84,6 +94,7 @@ struct whorl__runtime {
     struct whorl__spinlock idle_lock __attribute__((aligned(WHORL__CACHE_LINE)));
     uint32_t sleeping;  /* length of sleepers; written under idle_lock, anyone reads it */
     uint32_t searching; /* workers that look for work; anyone, atomic */
+    uint32_t watched;   /* one of the sleepers is the watcher; anyone, atomic */
     int *sleepers;      /* guarded by idle_lock: the indices of sleeping workers, the last to fall asleep last */
 
     /* Anyone, atomic. */
@@ -92,6 +103,12 @@ struct whorl__runtime {
     uint32_t outside;                                            /* things under way on other threads that will wake a task */
     uint32_t visitors;                                           /* other threads inside a call on this runtime */
     uint64_t withdrawn;                                          /* operations that were submitted and then withdrawn */
+
+    /* Forks. `aside`: deques whose tasks are parked; under aside_lock, anyone reads the first. The rest under deque_lock. */
+    struct whorl__spinlock aside_lock __attribute__((aligned(WHORL__CACHE_LINE)));
+    struct whorl__deque *aside;
+    struct whorl__spinlock deque_lock;
+    struct whorl__deque *deques, *deques_made; /* free ones; all, through `made` */
 
     /* Task records. slabs: anyone, atomic; it only grows. The rest under record_lock. */
     struct whorl__record_slab *slabs;

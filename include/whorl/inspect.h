@@ -34,6 +34,7 @@ struct whorl_stats {
     uint64_t inline_done;  /* operations that needed no reactor, a plain system call having done them at once */
     uint64_t timers_fired; /* sleeps and deadlines that ran out */
     uint64_t stack_waits;  /* times a task could not start for want of a stack */
+    uint64_t forks_taken;  /* forks of tasks on other workers, or of parked ones, that this one took */
 };
 
 /* Fills *out with the counters of worker `index`, or the sums of all with index -1. Returns 0, or -EINVAL: no such worker, or

@@ -5,6 +5,7 @@
 
 #include <whorl/base.h>
 #include <whorl/file.h>
+#include <whorl/fork.h>
 #include <whorl/inspect.h>
 #include <whorl/net.h>
 #include <whorl/run.h>

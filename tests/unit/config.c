@@ -174,7 +174,7 @@ TEST(config, an_option_that_is_wrong_is_refused_by_name)
     refused((struct attempt){.options = OPTIONS(.exit_policy = (enum whorl_exit)2)},
             "whorl_options.exit_policy is 2: want WHORL_EXIT_JOIN or WHORL_EXIT_CANCEL");
     refused((struct attempt){.options = OPTIONS(.disable = "guard_install,turbo")},
-            "cannot disable \"turbo\": want guard_install, send_msg_ring or membarrier");
+            "cannot disable \"turbo\": want guard_install, send_msg_ring, membarrier or watcher");
 }
 
 TEST(config, a_variable_that_is_wrong_is_refused_by_name_and_value)
@@ -202,7 +202,8 @@ TEST(config, a_variable_that_is_wrong_is_refused_by_name_and_value)
         {"WHORL_EXIT", "never", "WHORL_EXIT=never: want join or cancel"},
         {"WHORL_SEED", "-1", "WHORL_SEED=-1: want a number from 0 to"},
         {"WHORL_SEED", "9223372036854775808", "WHORL_SEED=9223372036854775808: want"},
-        {"WHORL_DISABLE", "membarriers", "cannot disable \"membarriers\": want guard_install, send_msg_ring or membarrier"},
+        {"WHORL_DISABLE", "membarriers",
+         "cannot disable \"membarriers\": want guard_install, send_msg_ring, membarrier or watcher"},
         {"WHORL_DISABLE", "membarrier, guard_install", "cannot disable \" guard_install\": want"},
         {"WHORL_DISABLE", "member", "cannot disable \"member\": want"},
         {"WHORL_DUMP_ON_SIGQUIT", "-1", "WHORL_DUMP_ON_SIGQUIT=-1: want a number from 0 to 1"},

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT */
+/* The slow ways of fork and sync, and theft. The protocol is in runtime/fork.h. */
+#include "runtime/fork.h"
+#include "runtime/runtime.h"
+#include "runtime/scheduler.h"
+#include <stdlib.h>
+#include <string.h>
+#include <whorl/time.h>
+
+/* A sync calls a fork in place while a quarter of the stack is left, 32 KiB being always enough. */
+#define RESERVE_MAX ((size_t)32 << 10)
+
+/* Forks and checkpoints from one look at the rest of the world to the next: as many as take about this long. */
+#define LOOK_EVERY WHORL_US(50)
+#define CREDIT_MAX 1024
+#define CREDIT_MIN 1
+/* A task that forks lets others run after this time. */
+#define SLICE WHORL_MS(1)
+
+/* Above everything: each sync goes the slow way. */
+#define ALWAYS_LOW ((const char *)UINTPTR_MAX)
+
+/* Free deques that a worker keeps. */
+#define KEPT_MAX 8
+
+static struct whorl_fork *nothing[1];
+struct whorl__forks whorl__forks_nobody = {.tail = nothing + 1, .low = ALWAYS_LOW, .credit = 1};
+
+static const char *reserve_of(const struct whorl_task *t)
+{
+    size_t reserve = t->stack->size / 4;
+
+    return t->stack->base + (reserve < RESERVE_MAX ? reserve : RESERVE_MAX);
+}
+
+/* May the owner use the inline ways? */
+static bool quick(const struct whorl__runtime *rt)
+{
+    return rt->asymmetric && !rt->ops->simulated;
+}
+
+/* Deques come and go with the tasks that fork. */
+
+static struct whorl__deque *take_free(struct whorl__runtime *rt, struct whorl__worker *w)
+{
+    struct whorl__deque *d = w->deques;
+
+    if (d) {
+        w->deques = d->next;
+        w->deque_count--;
+        return d;
+    }
+    whorl__spin_lock(&rt->deque_lock);
+    d = rt->deques;
+    if (d)
+        rt->deques = d->next;
+    whorl__spin_unlock(&rt->deque_lock);
+    return d;
+}
+
+static struct whorl__deque *make_deque(struct whorl__runtime *rt)
+{
+    struct whorl__deque *d = aligned_alloc(_Alignof(struct whorl__deque), sizeof *d);
+
+    if (!d)
+        return NULL;
+    memset(d, 0, sizeof *d);
+    d->base = d->first_slots + 1;
+    d->end = d->base + WHORL__DEQUE_SIZE;
+    whorl__spin_lock(&rt->deque_lock);
+    d->made = rt->deques_made;
+    rt->deques_made = d;
+    whorl__spin_unlock(&rt->deque_lock);
+    return d;
+}
+
+/* With the lock, or when no thief knows of it. */
+static void make_empty(struct whorl__deque *d)
+{
+    whorl__store_relaxed(&d->forks.head, d->base);
+    whorl__store_relaxed(&d->forks.tail, d->base);
+}
+
+static void show(struct whorl__worker *w, struct whorl__deque *d)
+{
+    whorl__store_release(&w->deque, d); /* pairs with the acquire of a thief's: the deque is initialised */
+    whorl__set_forks(d ? &d->forks : &w->none);
+}
+
+static void set_limits(struct whorl__deque *d, const struct whorl__runtime *rt, const struct whorl_task *t)
+{
+    whorl__store_relaxed(&d->forks.limit, quick(rt) ? d->end : NULL);
+    d->forks.low = quick(rt) ? reserve_of(t) : ALWAYS_LOW;
+}
+
+static struct whorl__deque *acquire(struct whorl__worker *w, struct whorl_task *t)
+{
+    struct whorl__deque *d = take_free(w->runtime, w);
+
+    if (!d)
+        d = make_deque(w->runtime);
+    if (!d)
+        return NULL;
+    whorl__spin_lock(&d->lock);
+    d->task = t;
+    d->stack_class = t->stack_class;
+    make_empty(d);
+    whorl__spin_unlock(&d->lock);
+    set_limits(d, w->runtime, t);
+    d->forks.credit = w->credit;
+    t->deque = d;
+    show(w, d);
+    return d;
+}
+
+/* The slots of a deque that had to grow. */
+static void free_slots(struct whorl__deque *d)
+{
+    if (d->base != d->first_slots + 1)
+        free(d->base - 1);
+    d->base = d->first_slots + 1;
+    d->end = d->base + WHORL__DEQUE_SIZE;
+}
+
+void whorl__deque_release(struct whorl__worker *w, struct whorl_task *t)
+{
+    struct whorl__deque *d = t->deque;
+
+    if (whorl__deque_filled(d))
+        whorl__misuse(
+            "task \"%s\" (spawned at %s) ended with forks that it has not synced: sync each in the function that forked it",
+            t->name, t->where);
+    t->deque = NULL;
+    show(w, NULL);
+    whorl__spin_lock(&d->lock);
+    free_slots(d);
+    make_empty(d);
+    whorl__spin_unlock(&d->lock);
+    if (w->deque_count < KEPT_MAX) {
+        d->next = w->deques;
+        w->deques = d;
+        w->deque_count++;
+        return;
+    }
+    whorl__spin_lock(&w->runtime->deque_lock);
+    d->next = w->runtime->deques;
+    w->runtime->deques = d;
+    whorl__spin_unlock(&w->runtime->deque_lock);
+}
+
+void whorl__deques_free(struct whorl__runtime *rt)
+{
+    struct whorl__deque *next;
+
+    for (struct whorl__deque *d = rt->deques_made; d; d = next) {
+        next = d->made;
+        free_slots(d);
+        free(d);
+    }
+}
+
+/* Setting aside, and coming back. */
+
+static void set_aside(struct whorl__worker *w, struct whorl__deque *d)
+{
+    struct whorl__runtime *rt = w->runtime;
+
+    whorl__spin_lock(&d->lock);
+    d->aside = true;
+    whorl__spin_unlock(&d->lock);
+    whorl__spin_lock(&rt->aside_lock);
+    d->listed = true;
+    d->before = NULL;
+    d->after = rt->aside;
+    if (d->after)
+        d->after->before = d;
+    whorl__store_relaxed(&rt->aside, d);
+    whorl__spin_unlock(&rt->aside_lock);
+    whorl__notify(w);
+}
+
+/* With aside_lock. */
+static void unlist(struct whorl__runtime *rt, struct whorl__deque *d)
+{
+    if (!d->listed)
+        return;
+    d->listed = false;
+    if (d->before)
+        d->before->after = d->after;
+    else
+        whorl__store_relaxed(&rt->aside, d->after);
+    if (d->after)
+        d->after->before = d->before;
+}
+
+static void take_back(struct whorl__runtime *rt, struct whorl__deque *d)
+{
+    whorl__spin_lock(&rt->aside_lock);
+    unlist(rt, d);
+    whorl__spin_unlock(&rt->aside_lock);
+    whorl__spin_lock(&d->lock);
+    d->aside = false;
+    whorl__spin_unlock(&d->lock);
+}
+
+void whorl__deque_change(struct whorl__worker *w, struct whorl__deque *next)
+{
+    struct whorl__deque *last = w->deque;
+
+    show(w, next);
+    if (last && whorl__deque_filled(last))
+        set_aside(w, last);
+    if (next && next->aside) /* only its own task, which comes, changes it */
+        take_back(w->runtime, next);
+}
+
+/* Makes room for one more fork. With the lock. False: there is no memory. */
+static bool make_room(struct whorl__deque *d)
+{
+    struct whorl_fork **head = d->forks.head, **tail = d->forks.tail, **slots = d->base;
+    size_t size = (size_t)(d->end - d->base), filled = (size_t)(tail - head);
+
+    if (tail < d->end)
+        return true;
+    if (filled > size / 2) {
+        slots = malloc((1 + 2 * size) * sizeof(struct whorl_fork *));
+        if (!slots)
+            return false;
+        *slots++ = NULL; /* a sync looks there when the deque is empty */
+    }
+    memmove(slots, head, filled * sizeof(struct whorl_fork *));
+    if (slots != d->base) {
+        free_slots(d);
+        d->base = slots;
+        d->end = slots + 2 * size;
+    }
+    whorl__store_relaxed(&d->forks.head, slots);
+    whorl__store_relaxed(&d->forks.tail, slots + filled);
+    return true;
+}
+
+static bool push(struct whorl__worker *w, struct whorl__deque *d, struct whorl_fork *fork)
+{
+    bool room;
+
+    whorl__spin_lock(&d->lock);
+    room = make_room(d);
+    if (room) {
+        whorl__store_relaxed(d->forks.tail, fork);
+        whorl__store_release(&d->forks.tail, d->forks.tail + 1); /* as in whorl_fork */
+        if (quick(w->runtime))
+            whorl__store_relaxed(&d->forks.limit, d->end);
+    }
+    whorl__spin_unlock(&d->lock);
+    return room;
+}
+
+/* The owner's last fork, or NULL. */
+static struct whorl_fork *pop(struct whorl__deque *d)
+{
+    struct whorl_fork *fork = NULL;
+
+    whorl__spin_lock(&d->lock);
+    if (whorl__deque_filled(d)) {
+        whorl__store_relaxed(&d->forks.tail, d->forks.tail - 1);
+        fork = whorl__load_relaxed(d->forks.tail);
+    } else {
+        make_empty(d); /* what was taken from its front is room again */
+    }
+    whorl__spin_unlock(&d->lock);
+    return fork;
+}
+
+/* Looking around: computation must not keep others waiting for ever. */
+
+static bool others_wait(struct whorl__worker *w, whorl_ns now)
+{
+    return whorl__runq_length(&w->ready) || whorl__port_ready(w->port) || whorl__load_relaxed(&w->port->pending) ||
+           whorl__load_relaxed(&w->timers.next) <= now || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&w->runtime->inbox);
+}
+
+/* The credit is used up: looks at the clock and at who waits, and gives the worker away if that is due. */
+static void look_up(struct whorl__worker *w, struct whorl__forks *forks)
+{
+    whorl_ns now = w->runtime->ops->now(w->runtime->reactor);
+    whorl_ns took = now - w->looked;
+
+    if (took < LOOK_EVERY / 2 && w->credit < CREDIT_MAX)
+        w->credit *= 2;
+    else if (took > LOOK_EVERY && w->credit > CREDIT_MIN)
+        w->credit /= 2;
+    w->looked = now;
+    forks->credit = w->credit;
+    if (now - w->now >= SLICE && others_wait(w, now)) {
+        w->budget = 0; /* the loop is to look at everything */
+        whorl_yield();
+    }
+}
+
+void whorl__checkpoint_slow(void)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_checkpoint", &w);
+
+    look_up(w, t->deque ? &t->deque->forks : &w->none);
+}
+
+void whorl__fork_slow(struct whorl_fork *fork)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_fork", &w);
+    bool first = !t->deque;
+
+    if (!fork->fn)
+        whorl__misuse("whorl_fork was given no function");
+    if ((first && !acquire(w, t)) || !push(w, t->deque, fork)) {
+        fork->fn(fork); /* no memory: nobody else can have it */
+        fork->fn = NULL;
+        return;
+    }
+    if (first)
+        whorl__notify(w); /* P of the wake protocol, this once; later forks are found by those who search, and by the watcher */
+    if (w->runtime->ops->simulated && w->runtime->ops->choose(w->runtime->reactor, w->port, 2) == 0)
+        whorl_yield(); /* as if others had been quick */
+    else if (t->deque->forks.credit == 0 || --t->deque->forks.credit == 0)
+        look_up(w, &t->deque->forks);
+}
+
+/* Strands. */
+
+static void run_fork(struct whorl_fork *fork)
+{
+    fork->fn(fork);
+}
+
+static intptr_t run_strand(void *arg)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_fork", &w);
+    whorl_ns deadline = t->deadline_at;
+
+    if (deadline != WHORL_NEVER) {
+        t->deadline_at = WHORL_NEVER;
+        whorl_deadline(deadline);
+    }
+    run_fork(arg);
+    return 0;
+}
+
+/* A record and a stack, for a strand that is yet to get its fork. */
+static struct whorl_task *new_strand(struct whorl__worker *w, int stack_class)
+{
+    struct whorl_spawn_options options = {.size = sizeof options};
+    struct whorl_task *t = whorl__task_new(w->runtime, w, run_strand, NULL, &options, "");
+
+    if (!t)
+        return NULL;
+    t->stack_class = (uint8_t)stack_class;
+    if (whorl__lend_stack(w, t))
+        return t;
+    whorl__task_free(w->runtime, w, t);
+    return NULL;
+}
+
+static void drop_strand(struct whorl__worker *w, struct whorl_task *t)
+{
+    whorl__stack_put(&w->stacks, t->stack);
+    t->stack = NULL;
+    whorl__task_free(w->runtime, w, t);
+}
+
+/* Makes `t` the strand that runs `fork` for `parent`, whose sync waits, or will, until it has: so the parent stays as it is. */
+static void bind_strand(struct whorl_task *t, struct whorl_fork *fork, struct whorl_task *parent)
+{
+    struct whorl_task *root = parent->root ? parent->root : parent;
+
+    t->arg = fork;
+    whorl__store_relaxed(&t->root, root);
+    t->deadline_at = whorl__load_relaxed(&parent->deadline_at);
+    whorl__store_relaxed(&t->where, root->where);
+    for (size_t i = 0; i < sizeof t->name; i++)
+        whorl__store_relaxed(&t->name[i], root->name[i]);
+    whorl__spin_lock(&root->strand_lock);
+    t->strand_next = root->strands;
+    t->strand_before = NULL;
+    if (root->strands)
+        root->strands->strand_before = t;
+    root->strands = t;
+    whorl__spin_unlock(&root->strand_lock);
+    if (__builtin_expect(whorl__load_relaxed(&t->runtime->ending), 0))
+        whorl__runtime_spawned_late(t->runtime, t);
+}
+
+struct whorl_task *whorl__strand_end(struct whorl__worker *w, struct whorl_task *t)
+{
+    struct whorl_task *root = t->root, *waiter;
+    struct whorl_fork *fork = t->arg;
+
+    whorl__spin_lock(&root->strand_lock);
+    if (t->strand_before)
+        t->strand_before->strand_next = t->strand_next;
+    else
+        root->strands = t->strand_next;
+    if (t->strand_next)
+        t->strand_next->strand_before = t->strand_before;
+    whorl__spin_unlock(&root->strand_lock);
+    whorl__store_relaxed(&t->root, NULL);
+    waiter = whorl__latch_open(&fork->latch); /* the last touch: the fork dies with its sync, the root may */
+    whorl__task_free(w->runtime, w, t);
+    return waiter;
+}
+
+void whorl__strands_cancel(struct whorl_task *t, uint32_t bit)
+{
+    whorl__spin_lock(&t->strand_lock);
+    for (struct whorl_task *s = t->strands; s; s = s->strand_next) {
+        whorl__or_seq_cst(&s->cancel, bit); /* C1 of wait.c */
+        whorl__interrupt(s);
+    }
+    whorl__spin_unlock(&t->strand_lock);
+}
+
+/* Theft. */
+
+/* What a thief has in its hand before it takes a fork, and what it gets. */
+struct theft {
+    struct whorl__runtime *runtime;
+    int stack_class;           /* of the stack that it has; if that is not what the fork's task has, it becomes that, and no fork is
+                                  taken */
+    struct whorl_task *parent; /* whose fork it was */
+};
+
+/* T1 to T4. */
+static struct whorl_fork *take(struct theft *theft, struct whorl__deque *d)
+{
+    struct whorl_fork **head, *fork = NULL;
+
+    if (!whorl__deque_filled(d) || !whorl__spin_trylock(&d->lock)) /* T1 */
+        return NULL;
+    head = d->forks.head;
+    if (theft->stack_class != d->stack_class) {
+        theft->stack_class = d->stack_class;
+    } else if (whorl__deque_filled(d)) {
+        whorl__store_relaxed(&d->forks.head, head + 1); /* T2 */
+        if (!d->aside)
+            whorl__fence_others(theft->runtime); /* T3. Partner: O2 */
+        /* T4. Acquire: pairs with the release in whorl_fork, so that what the fork is about is visible. */
+        if (head < whorl__load_acquire(&d->forks.tail)) {
+            fork = whorl__load_relaxed(head);
+            whorl__store_relaxed(&fork->latch, (uintptr_t)0); /* before the owner may ask, which it does under the lock */
+            theft->parent = d->task;
+        } else {
+            whorl__store_relaxed(&d->forks.head, head);
+        }
+    }
+    whorl__spin_unlock(&d->lock);
+    return fork;
+}
+
+/* From a task that runs. */
+static struct whorl_fork *take_from_workers(struct theft *theft, struct whorl__worker *w)
+{
+    struct whorl__runtime *rt = w->runtime;
+    uint32_t count = (uint32_t)rt->worker_count, first = rt->ops->choose(rt->reactor, w->port, count);
+    struct whorl_fork *fork = NULL;
+
+    for (uint32_t i = 0; i < count && !fork; i++) {
+        struct whorl__worker *victim = &rt->workers[(first + i) % count];
+        struct whorl__deque *d = whorl__load_acquire(&victim->deque); /* pairs with the release in show */
+
+        if (d && victim != w)
+            fork = take(theft, d);
+    }
+    return fork;
+}
+
+/* From one that is parked. */
+static struct whorl_fork *take_from_parked(struct theft *theft)
+{
+    struct whorl__runtime *rt = theft->runtime;
+    struct whorl_fork *fork = NULL;
+
+    if (!whorl__load_relaxed(&rt->aside))
+        return NULL;
+    whorl__spin_lock(&rt->aside_lock);
+    for (struct whorl__deque *d = rt->aside, *after; d && !fork; d = after) {
+        after = d->after;
+        fork = take(theft, d);
+        if (!whorl__deque_filled(d))
+            unlist(rt, d); /* what is parked forks no more */
+    }
+    whorl__spin_unlock(&rt->aside_lock);
+    return fork;
+}
+
+bool whorl__forks_anywhere(const struct whorl__worker *w)
+{
+    struct whorl__runtime *rt = w->runtime;
+
+    if (w->poor)
+        return false;
+    if (whorl__load_relaxed(&rt->aside))
+        return true;
+    for (int i = 0; i < rt->worker_count; i++) {
+        const struct whorl__deque *d = whorl__load_acquire(&rt->workers[i].deque);
+
+        if (d && &rt->workers[i] != w && whorl__deque_filled(d))
+            return true;
+    }
+    return false;
+}
+
+static struct whorl_task *steal_with_stack(struct whorl__worker *w, struct theft *theft)
+{
+    struct whorl_task *t = new_strand(w, theft->stack_class);
+    struct whorl_fork *fork = t ? take_from_parked(theft) : NULL;
+
+    w->poor = !t;
+    if (t && !fork)
+        fork = take_from_workers(theft, w);
+    if (fork)
+        bind_strand(t, fork, theft->parent);
+    else if (t)
+        drop_strand(w, t);
+    return fork ? t : NULL;
+}
+
+struct whorl_task *whorl__fork_steal(struct whorl__worker *w)
+{
+    struct theft theft = {.runtime = w->runtime, .stack_class = w->runtime->config.stack_class};
+    struct whorl_task *t;
+
+    if (!whorl__forks_anywhere(w))
+        return NULL;
+    t = steal_with_stack(w, &theft);
+    if (!t && theft.stack_class != w->runtime->config.stack_class)
+        t = steal_with_stack(w, &theft);
+    if (t)
+        whorl__count(&w->stats.forks_taken, 1);
+    return t;
+}
+
+/* Sync. */
+
+/* On a stack of its own, for want of room on this one. False: there is none to be had. */
+static bool run_elsewhere(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork)
+{
+    struct whorl_task *strand = new_strand(w, t->stack_class);
+
+    if (!strand)
+        return false;
+    whorl__store_relaxed(&fork->latch, (uintptr_t)0);
+    bind_strand(strand, fork, t);
+    whorl__ready_here(w, strand);
+    whorl__latch_wait(w, t, &fork->latch, "sync", (uintptr_t)fork, true);
+    return true;
+}
+
+static void run_owned(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork)
+{
+    if ((const char *)__builtin_frame_address(0) > reserve_of(t) || !run_elsewhere(w, t, fork))
+        run_fork(fork);
+}
+
+void whorl__sync_slow(struct whorl_fork *fork)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_sync", &w);
+    struct whorl_fork *last;
+
+    /* The later ones first. If `fork` was taken they all were, but for later ones still. */
+    while (fork->fn && t->deque && (last = pop(t->deque)) != NULL) {
+        run_owned(whorl__worker(), t, last);
+        if (last == fork)
+            return;
+        last->fn = NULL;
+    }
+    if (!fork->fn)
+        return;
+    if (whorl__load_relaxed(&fork->latch) == WHORL__FORK_NOT_TAKEN)
+        whorl__misuse("whorl_sync was given a fork that this task has not forked, or has synced before");
+    whorl__latch_wait(whorl__worker(), t, &fork->latch, "sync", (uintptr_t)fork, true);
+}
