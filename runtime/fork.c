@@ -24,7 +24,7 @@
 #define KEPT_MAX 8
 
 static struct whorl_fork *nothing[1];
-struct whorl__forks whorl__forks_nobody = {.tail = nothing + 1, .low = ALWAYS_LOW, .credit = 1};
+struct whorl__forks whorl__forks_nobody = {.tail = nothing + 1, .low = ALWAYS_LOW, .credit = 1, .head = nothing + 1};
 
 static const char *reserve_of(const struct whorl_task *t)
 {
@@ -271,61 +271,6 @@ static struct whorl_fork *pop(struct whorl__deque *d)
     return fork;
 }
 
-/* Looking around: computation must not keep others waiting for ever. */
-
-static bool others_wait(struct whorl__worker *w, whorl_ns now)
-{
-    return whorl__runq_length(&w->ready) || whorl__port_ready(w->port) || whorl__load_relaxed(&w->port->pending) ||
-           whorl__load_relaxed(&w->timers.next) <= now || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&w->runtime->inbox);
-}
-
-/* The credit is used up: looks at the clock and at who waits, and gives the worker away if that is due. */
-static void look_up(struct whorl__worker *w, struct whorl__forks *forks)
-{
-    whorl_ns now = w->runtime->ops->now(w->runtime->reactor);
-    whorl_ns took = now - w->looked;
-
-    if (took < LOOK_EVERY / 2 && w->credit < CREDIT_MAX)
-        w->credit *= 2;
-    else if (took > LOOK_EVERY && w->credit > CREDIT_MIN)
-        w->credit /= 2;
-    w->looked = now;
-    forks->credit = w->credit;
-    if (now - w->now >= SLICE && others_wait(w, now)) {
-        w->budget = 0; /* the loop is to look at everything */
-        whorl_yield();
-    }
-}
-
-void whorl__checkpoint_slow(void)
-{
-    struct whorl__worker *w;
-    struct whorl_task *t = whorl__self("whorl_checkpoint", &w);
-
-    look_up(w, t->deque ? &t->deque->forks : &w->none);
-}
-
-void whorl__fork_slow(struct whorl_fork *fork)
-{
-    struct whorl__worker *w;
-    struct whorl_task *t = whorl__self("whorl_fork", &w);
-    bool first = !t->deque;
-
-    if (!fork->fn)
-        whorl__misuse("whorl_fork was given no function");
-    if ((first && !acquire(w, t)) || !push(w, t->deque, fork)) {
-        fork->fn(fork); /* no memory: nobody else can have it */
-        fork->fn = NULL;
-        return;
-    }
-    if (first)
-        whorl__notify(w); /* P of the wake protocol, this once; later forks are found by those who search, and by the watcher */
-    if (w->runtime->ops->simulated && w->runtime->ops->choose(w->runtime->reactor, w->port, 2) == 0)
-        whorl_yield(); /* as if others had been quick */
-    else if (t->deque->forks.credit == 0 || --t->deque->forks.credit == 0)
-        look_up(w, &t->deque->forks);
-}
-
 /* Strands. */
 
 static void run_fork(struct whorl_fork *fork)
@@ -370,7 +315,7 @@ static void drop_strand(struct whorl__worker *w, struct whorl_task *t)
 }
 
 /* Makes `t` the strand that runs `fork` for `parent`, whose sync waits, or will, until it has: so the parent stays as it is. */
-static void bind_strand(struct whorl_task *t, struct whorl_fork *fork, struct whorl_task *parent)
+static void bind_strand(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork, struct whorl_task *parent)
 {
     struct whorl_task *root = parent->root ? parent->root : parent;
 
@@ -385,8 +330,11 @@ static void bind_strand(struct whorl_task *t, struct whorl_fork *fork, struct wh
     t->strand_before = NULL;
     if (root->strands)
         root->strands->strand_before = t;
-    root->strands = t;
+    whorl__store_relaxed(&root->strands, t);
     whorl__spin_unlock(&root->strand_lock);
+    /* As in whorl_spawn_at: whorl__runtime_end sets the flag, fences, and looks at all records that are not free. */
+    whorl__set_state(w, t, WHORL__READY);
+    whorl__fence_seq_cst();
     if (__builtin_expect(whorl__load_relaxed(&t->runtime->ending), 0))
         whorl__runtime_spawned_late(t->runtime, t);
 }
@@ -400,7 +348,7 @@ struct whorl_task *whorl__strand_end(struct whorl__worker *w, struct whorl_task 
     if (t->strand_before)
         t->strand_before->strand_next = t->strand_next;
     else
-        root->strands = t->strand_next;
+        whorl__store_relaxed(&root->strands, t->strand_next);
     if (t->strand_next)
         t->strand_next->strand_before = t->strand_before;
     whorl__spin_unlock(&root->strand_lock);
@@ -420,13 +368,89 @@ void whorl__strands_cancel(struct whorl_task *t, uint32_t bit)
     whorl__spin_unlock(&t->strand_lock);
 }
 
+/* On a stack of its own, for want of room on this one. False: there is none to be had. */
+static bool run_elsewhere(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork)
+{
+    struct whorl_task *strand = new_strand(w, t->stack_class);
+
+    if (!strand)
+        return false;
+    whorl__store_relaxed(&fork->latch, (uintptr_t)0);
+    bind_strand(w, strand, fork, t);
+    whorl__ready_here(w, strand);
+    whorl__latch_wait(w, t, &fork->latch, "sync", (uintptr_t)fork, true);
+    return true;
+}
+
+/* Runs what nobody else can take. */
+static void run_owned(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork)
+{
+    if ((const char *)__builtin_frame_address(0) > reserve_of(t) || !run_elsewhere(w, t, fork))
+        run_fork(fork);
+}
+
+/* Looking around: computation must not keep others waiting for ever. */
+
+static bool others_wait(struct whorl__worker *w, whorl_ns now)
+{
+    return whorl__runq_length(&w->ready) || whorl__port_ready(w->port) || whorl__load_relaxed(&w->port->pending) ||
+           whorl__load_relaxed(&w->timers.next) <= now || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&w->runtime->inbox);
+}
+
+/* The credit is used up: looks at the clock and at who waits, and gives the worker away if that is due. */
+static void look_up(struct whorl__worker *w, struct whorl__forks *forks)
+{
+    whorl_ns now = w->runtime->ops->now(w->runtime->reactor);
+    whorl_ns took = now - w->looked;
+
+    if (took < LOOK_EVERY / 2 && w->credit < CREDIT_MAX)
+        w->credit *= 2;
+    else if (took > LOOK_EVERY && w->credit > CREDIT_MIN)
+        w->credit /= 2;
+    w->looked = now;
+    forks->credit = w->credit;
+    if (now - w->now >= SLICE && others_wait(w, now)) {
+        w->budget = 0; /* the loop is to look at everything */
+        whorl_yield();
+    }
+}
+
+void whorl__checkpoint_slow(void)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_checkpoint", &w);
+
+    look_up(w, t->deque ? &t->deque->forks : &w->none);
+}
+
+void whorl__fork_slow(struct whorl_fork *fork)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__self("whorl_fork", &w);
+    bool first = !t->deque;
+
+    if (!fork->fn)
+        whorl__misuse("whorl_fork was given no function");
+    if ((first && !acquire(w, t)) || !push(w, t->deque, fork)) {
+        run_owned(w, t, fork); /* no memory: nobody else can have it */
+        fork->fn = NULL;
+        return;
+    }
+    if (first)
+        whorl__notify(w); /* P of the wake protocol, this once; later forks are found by those who search, and by the watcher */
+    if (w->runtime->ops->simulated && w->runtime->ops->choose(w->runtime->reactor, w->port, 2) == 0)
+        whorl_yield(); /* as if others had been quick */
+    else if (t->deque->forks.credit == 0 || --t->deque->forks.credit == 0)
+        look_up(w, &t->deque->forks);
+}
+
 /* Theft. */
 
 /* What a thief has in its hand before it takes a fork, and what it gets. */
 struct theft {
     struct whorl__runtime *runtime;
-    int stack_class;           /* of the stack that it has; if that is not what the fork's task has, it becomes that, and no fork is
-                                  taken */
+    int stack_class;           /* of the stack that it has: it takes forks of tasks with such stacks only */
+    int wanted;                /* the class of the last one that it passed by for that, or -1 */
     struct whorl_task *parent; /* whose fork it was */
 };
 
@@ -439,7 +463,7 @@ static struct whorl_fork *take(struct theft *theft, struct whorl__deque *d)
         return NULL;
     head = d->forks.head;
     if (theft->stack_class != d->stack_class) {
-        theft->stack_class = d->stack_class;
+        theft->wanted = d->stack_class;
     } else if (whorl__deque_filled(d)) {
         whorl__store_relaxed(&d->forks.head, head + 1); /* T2 */
         if (!d->aside)
@@ -519,7 +543,7 @@ static struct whorl_task *steal_with_stack(struct whorl__worker *w, struct theft
     if (t && !fork)
         fork = take_from_workers(theft, w);
     if (fork)
-        bind_strand(t, fork, theft->parent);
+        bind_strand(w, t, fork, theft->parent);
     else if (t)
         drop_strand(w, t);
     return fork ? t : NULL;
@@ -527,40 +551,22 @@ static struct whorl_task *steal_with_stack(struct whorl__worker *w, struct theft
 
 struct whorl_task *whorl__fork_steal(struct whorl__worker *w)
 {
-    struct theft theft = {.runtime = w->runtime, .stack_class = w->runtime->config.stack_class};
+    struct theft theft = {.runtime = w->runtime, .stack_class = w->runtime->config.stack_class, .wanted = -1};
     struct whorl_task *t;
 
     if (!whorl__forks_anywhere(w))
         return NULL;
     t = steal_with_stack(w, &theft);
-    if (!t && theft.stack_class != w->runtime->config.stack_class)
+    if (!t && theft.wanted >= 0) {
+        theft.stack_class = theft.wanted;
         t = steal_with_stack(w, &theft);
+    }
     if (t)
         whorl__count(&w->stats.forks_taken, 1);
     return t;
 }
 
 /* Sync. */
-
-/* On a stack of its own, for want of room on this one. False: there is none to be had. */
-static bool run_elsewhere(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork)
-{
-    struct whorl_task *strand = new_strand(w, t->stack_class);
-
-    if (!strand)
-        return false;
-    whorl__store_relaxed(&fork->latch, (uintptr_t)0);
-    bind_strand(strand, fork, t);
-    whorl__ready_here(w, strand);
-    whorl__latch_wait(w, t, &fork->latch, "sync", (uintptr_t)fork, true);
-    return true;
-}
-
-static void run_owned(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork)
-{
-    if ((const char *)__builtin_frame_address(0) > reserve_of(t) || !run_elsewhere(w, t, fork))
-        run_fork(fork);
-}
 
 void whorl__sync_slow(struct whorl_fork *fork)
 {

@@ -35,7 +35,7 @@ static bool wake_one(struct whorl__runtime *rt)
     if (whorl__wanted(rt)) {
         w = &rt->workers[rt->sleepers[rt->sleeping - 1]];
         whorl__store_relaxed(&rt->sleeping, rt->sleeping - 1);
-        w->asleep = false;
+        whorl__store_relaxed(&w->asleep, false);
         whorl__add_seq_cst(&rt->searching, 1);
     }
     whorl__spin_unlock(&rt->idle_lock);
@@ -64,7 +64,7 @@ static void enlist(struct whorl__worker *w)
     whorl__spin_lock(&rt->idle_lock);
     rt->sleepers[rt->sleeping] = w->index;
     whorl__store_relaxed(&rt->sleeping, rt->sleeping + 1);
-    w->asleep = true;
+    whorl__store_relaxed(&w->asleep, true);
     whorl__spin_unlock(&rt->idle_lock);
 }
 
@@ -84,7 +84,7 @@ static bool delist(struct whorl__worker *w)
         for (; i + 1 < rt->sleeping; i++)
             rt->sleepers[i] = rt->sleepers[i + 1];
         whorl__store_relaxed(&rt->sleeping, rt->sleeping - 1);
-        w->asleep = false;
+        whorl__store_relaxed(&w->asleep, false);
     }
     whorl__spin_unlock(&rt->idle_lock);
     return listed;
@@ -243,7 +243,7 @@ static void wait_and_watch(struct whorl__worker *w)
         whorl__store_relaxed(&w->now, rt->ops->now(rt->reactor));
         pause = somebody_forks(rt) ? WATCH_MIN : 2 * pause < WATCH_MAX ? 2 * pause : WATCH_MAX;
         /* Before its time: something has come, or the loop has to do something first. */
-    } while (w->now >= until && w->now < timer && somebody_works(rt) && !whorl__anything(w));
+    } while (w->now >= until && w->now < timer && whorl__load_relaxed(&w->asleep) && somebody_works(rt) && !whorl__anything(w));
     whorl__store_release(&rt->watched, 0u); /* pairs with the exchange above */
 }
 

@@ -78,7 +78,8 @@ struct whorl_task {
 
     uintptr_t latch __attribute__((aligned(64))); /* anyone, atomic: opened when it ends */
     uintptr_t gate;        /* likewise: for waits on something that is no task, opened by whom the wait is for */
-    uintptr_t *wait_latch; /* with WHORL__WAIT_LATCH: anyone, atomic */
+    uintptr_t *wait_latch; /* with WHORL__WAIT_LATCH: anyone, atomic. In a record, or it could be gone when a canceller looks */
+    uintptr_t *must_latch; /* with WHORL__WAIT_MUST: the task's own */
     whorl_fn fn;
     void *arg;
     intptr_t result; /* written before the latch is opened, read after */

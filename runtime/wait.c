@@ -96,24 +96,34 @@ void whorl__interrupt(struct whorl_task *t)
     }
 }
 
-/* T2 for a latch. It may have been opened meanwhile. */
-static void publish_latch(struct whorl__worker *w, struct whorl_task *t)
+/* Makes `t` the one that waits for the latch. False: it was opened meanwhile, and the task is ready. */
+static bool await(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch)
 {
     uintptr_t expected = 0;
-    bool must = whorl__load_relaxed(&t->wait) == WHORL__WAIT_MUST;
 
     /* Release: pairs with the exchange in whorl__latch_open, whose caller may then run the task. */
-    if (whorl__cas_seq_cst(whorl__load_relaxed(&t->wait_latch), &expected, (uintptr_t)t)) {
-        if (!must)
-            check_cancel(t);
-        return;
-    }
+    if (whorl__cas_seq_cst(latch, &expected, (uintptr_t)t))
+        return true;
     if (expected != WHORL__LATCH_OPEN)
         whorl__fatal(
             "task \"%s\" (spawned at %s) waits for a task that another one waits for already, or that was detached: join a "
             "task once",
             t->name, t->where);
     whorl__ready_here(w, t);
+    return false;
+}
+
+/* T2 for a latch. */
+static void publish_latch(struct whorl__worker *w, struct whorl_task *t)
+{
+    if (await(w, t, whorl__load_relaxed(&t->wait_latch)))
+        check_cancel(t);
+}
+
+/* A latch that must be waited for may lie on a stack: cancellers, who may come late, never see it. */
+static void publish_must(struct whorl__worker *w, struct whorl_task *t)
+{
+    await(w, t, t->must_latch);
 }
 
 __attribute__((always_inline)) static inline int wait_for_latch(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch,
@@ -125,9 +135,12 @@ __attribute__((always_inline)) static inline int wait_for_latch(struct whorl__wo
     while (whorl__load_acquire(latch) != WHORL__LATCH_OPEN) {
         if (!must && (err = whorl__cancel_take(t)) != 0)
             return err;
-        whorl__store_relaxed(&t->wait_latch, latch);
+        if (must)
+            t->must_latch = latch;
+        else
+            whorl__store_relaxed(&t->wait_latch, latch);
         begin(w, t, must ? WHORL__WAIT_MUST : WHORL__WAIT_LATCH, reason, object);
-        w = whorl__leave(w, t, publish_latch);
+        w = whorl__leave(w, t, must ? publish_must : publish_latch);
     }
     return 0;
 }

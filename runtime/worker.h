@@ -64,7 +64,7 @@ struct whorl__worker {
     struct whorl__fifo mailbox __attribute__((aligned(WHORL__CACHE_LINE))); /* tasks that others would like to run here */
     struct whorl__timers timers __attribute__((aligned(WHORL__CACHE_LINE)));
 
-    /* Guarded by runtime->idle_lock. */
+    /* Written under runtime->idle_lock, read by its owner without it. */
     bool asleep __attribute__((aligned(WHORL__CACHE_LINE))); /* in runtime->sleepers */
 };
 
