@@ -8,6 +8,7 @@
 #include <whorl/fork.h>
 #include <whorl/inspect.h>
 #include <whorl/net.h>
+#include <whorl/parallel.h>
 #include <whorl/run.h>
 #include <whorl/signal.h>
 #include <whorl/task.h>
