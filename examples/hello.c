@@ -4,6 +4,7 @@
  * From the build tree: meson setup build && meson compile -C build && ./build/examples/hello
  * Installed:           cc -O2 -o hello hello.c $(pkg-config --cflags --libs whorl) && ./hello */
 #include <stdio.h>
+#include <string.h>
 
 #include <whorl/whorl.h>
 
@@ -17,7 +18,11 @@ static intptr_t hello(void *arg)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) {
+        fprintf(strcmp(argv[1], "--help") == 0 ? stdout : stderr, "usage: hello\nSays hello, after a tenth of a second.\n");
+        return strcmp(argv[1], "--help") == 0 ? 0 : 2;
+    }
     return whorl_run(hello, "hello", NULL) == 0 ? 0 : 1;
 }

@@ -84,7 +84,7 @@ ensure_packages() {
     say "Missing packages: $missing"
     read -ra packages <<<"$missing"
     if [ "$install" = no ]; then
-        complain "not installed, because of --no-install"
+        complain "not installed, because of --no-install; by hand: apt-get install -y --no-remove --no-install-recommends $missing"
     elif [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
         complain "neither root nor sudo, so they cannot be installed from here. As root:"
         say "    apt-get update && apt-get install -y --no-remove --no-install-recommends $missing" >&2

@@ -10,8 +10,8 @@ struct statx;    /* <sys/stat.h> with _GNU_SOURCE, or <linux/stat.h> */
 
 WHORL_BEGIN_DECLS
 
-/* Opens `path` as open(2) does, always with O_CLOEXEC. (A FIFO without a peer is opened as with O_NONBLOCK: -ENXIO for writing.) `mode` counts when a file is created. Returns the descriptor, -ENOENT,
- * -EACCES … Suspends. */
+/* Opens `path` as open(2) does, always with O_CLOEXEC. (A FIFO without a peer is opened as with O_NONBLOCK: -ENXIO for writing.)
+ * `mode` counts when a file is created. Returns the descriptor, -ENOENT, -EACCES … Suspends. */
 WHORL_API WHORL_MUST_USE int whorl_open(const char *path, int flags, unsigned mode);
 
 /* Opens `path` below the directory `dirfd` (or AT_FDCWD) as openat2(2) does: how->resolve = RESOLVE_BENEATH keeps it there.

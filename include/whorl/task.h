@@ -53,7 +53,8 @@ WHORL_API void whorl_cancel(struct whorl_task *task);
 /* Lets the other ready tasks of this worker run first, and the worker look at its I/O. Not cancelled. Suspends. */
 WHORL_API void whorl_yield(void);
 
-/* The calling task. Its handle may be passed on, not joined by itself; that of main cannot be joined or detached at all. Never suspends. Aborts outside a task. */
+/* The calling task. Its handle may be passed on, not joined by itself; that of main cannot be joined or detached at all.
+ * Never suspends. Aborts outside a task. */
 WHORL_API struct whorl_task *whorl_self(void);
 
 /* 1 when called in a task, else 0. Never suspends. */

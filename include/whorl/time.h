@@ -23,7 +23,8 @@ WHORL_API int whorl_sleep_until(whorl_ns when);
 
 /* Sets the calling task's deadline: once the clock shows `when`, every wait of this task ends with -ETIMEDOUT until another
  * deadline is set. WHORL_NEVER: none, as for a new task. Cheap enough to be moved for each request: a later deadline only
- * stores a number. Without memory to arm it the next wait ends with -ENOMEM. Returns the one that was set before, so that a callee can put it back. Never suspends. */
+ * stores a number. Without memory to arm it the next wait ends with -ENOMEM. Returns the one that was set before, so that a callee
+ * can put it back. Never suspends. */
 WHORL_API whorl_ns whorl_deadline(whorl_ns when);
 
 WHORL_END_DECLS

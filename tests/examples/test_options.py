@@ -87,6 +87,10 @@ class Starting(unittest.TestCase):
                 self.assertEqual(server.error_text(), "")
 
     def test_a_name_is_as_good_as_an_address(self):
+        try:
+            socket.getaddrinfo("localhost", None)
+        except socket.gaierror:
+            self.skipTest("this machine does not know localhost: it has no /etc/hosts")
         with Server(program(), "--host", "localhost") as server:
             with socket.create_connection(("localhost", server.port)):
                 pass

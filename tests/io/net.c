@@ -3,6 +3,7 @@
 #include "loopback.h"
 
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -73,6 +74,11 @@ TASK_TEST(net, one_worker_serves_and_connects, 1)
 
 TASK_TEST(net, a_name_is_looked_up, 2)
 {
+    struct addrinfo *found;
+
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0)
+        SKIP("this machine does not know localhost: it has no /etc/hosts");
+    freeaddrinfo(found);
     echo_between("localhost", "localhost");
 }
 
