@@ -242,9 +242,10 @@ static void finish(struct whorl__op *op)
     whorl__store_release(&op->port, NULL); /* pairs with the acquire in cancel */
 }
 
-/* Adds what has finished to a list. With the lock held. */
-static void reap(struct uring_port *p, struct whorl__op ***last)
+/* Adds what has finished to a list. True: a wake-up was among it. With the lock held. */
+static bool reap(struct uring_port *p, struct whorl__op ***last)
 {
+    bool woken = false;
     struct io_uring_cq *cq = &p->ring.cq;
     unsigned head = whorl__load_relaxed(cq->khead), mask = *cq->kring_mask;
     /* Acquire: pairs with the kernel's release of the tail; the entries before it are visible. */
@@ -256,6 +257,7 @@ static void reap(struct uring_port *p, struct whorl__op ***last)
         const struct io_uring_cqe *c = &cq->cqes[head & mask];
         struct whorl__op *op = (struct whorl__op *)(uintptr_t)c->user_data;
 
+        woken |= c->user_data == WAKE_EVENT || c->user_data == WAKE_MESSAGE;
         if (c->user_data == WAKE_EVENT) {
             drain_event(p, c->flags);
         } else if (c->user_data != WAKE_MESSAGE) {
@@ -266,6 +268,7 @@ static void reap(struct uring_port *p, struct whorl__op ***last)
         }
     }
     whorl__store_release(cq->khead, head); /* pairs with the kernel's acquire: the entries may be written again */
+    return woken;
 }
 
 static struct whorl__op *poll_port(struct whorl__reactor *r, struct whorl__port *port, bool flush)
@@ -427,6 +430,44 @@ static void wake(struct whorl__reactor *r, struct whorl__port *port)
         continue;
 }
 
+/* All that is pending on `from` becomes pending on `to`. With both locks, so that whoever looks for an operation's port finds it on one
+ * or the other. */
+static uint32_t move_pending(struct uring_port *from, struct uring_port *to)
+{
+    uint32_t count = from->base.pending;
+
+    for (struct whorl__op *op = from->first; op; op = op->next)
+        whorl__store_release(&op->port, &to->base); /* pairs with the acquire in lock_port_of */
+    if (from->first) {
+        *to->last = from->first;
+        to->last = from->last;
+        from->first = NULL;
+        from->last = &from->first;
+    }
+    whorl__store_relaxed(&from->base.pending, 0u);
+    whorl__store_relaxed(&to->base.pending, to->base.pending + count);
+    return count;
+}
+
+static struct whorl__op *take_over(struct whorl__reactor *r, struct whorl__port *from, struct whorl__port *to, uint32_t *moved)
+{
+    struct uring_port *p = port_of(from), *own = port_of(to);
+    struct whorl__op *done = NULL, **last = &done;
+    bool woken;
+
+    if (!whorl__spin_trylock(&p->lock))
+        return NULL;
+    if (whorl__spin_trylock(&own->lock)) { /* two that take from each other both give up rather than wait */
+        *moved += move_pending(p, own);
+        whorl__spin_unlock(&own->lock);
+    }
+    woken = reap(p, &last);
+    whorl__spin_unlock(&p->lock);
+    if (woken)
+        wake(r, from); /* that was not for us */
+    return done;
+}
+
 static whorl_ns now(struct whorl__reactor *r)
 {
     (void)r;
@@ -528,6 +569,7 @@ static const struct whorl__reactor_ops ops = {
     .cancel = cancel,
     .cancel_fd = cancel_fd,
     .poll = poll_port,
+    .take_over = take_over,
     .wait = wait_port,
     .wake = wake,
     .now = now,

@@ -148,6 +148,8 @@ void whorl__end_idle(struct whorl__worker *w)
     if (w->searching && stop_searching(w) == 0) { /* F1 */
         whorl__fence_seq_cst();                   /* partner: S4. On x86 the exchange above is one already */
         whorl__notify(w);
+    } else if (w->runtime->watch && !whorl__load_relaxed(&w->runtime->watched)) {
+        whorl__notify(w); /* we may be busy for long: somebody is to watch */
     }
 }
 
@@ -243,7 +245,8 @@ static void wait_and_watch(struct whorl__worker *w)
         whorl__store_relaxed(&w->now, rt->ops->now(rt->reactor));
         pause = somebody_forks(rt) ? WATCH_MIN : 2 * pause < WATCH_MAX ? 2 * pause : WATCH_MAX;
         /* Before its time: something has come, or the loop has to do something first. */
-    } while (w->now >= until && w->now < timer && whorl__load_relaxed(&w->asleep) && somebody_works(rt) && !whorl__anything(w));
+    } while (w->now >= until && w->now < timer && whorl__load_relaxed(&w->asleep) && somebody_works(rt) && !whorl__anything(w) &&
+             !whorl__anyone_neglects(w));
     whorl__store_release(&rt->watched, 0u); /* pairs with the exchange above */
 }
 

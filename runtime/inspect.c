@@ -202,6 +202,7 @@ static void dump_worker(struct text *text, const struct whorl__worker *w)
     put_count(text, ", finished ", &w->stats.finished);
     put_count(text, ", steals ", &w->stats.steals);
     put_count(text, ", forks taken ", &w->stats.forks_taken);
+    put_count(text, ", operations taken over ", &w->stats.taken_over);
     put_count(text, ", sleeps ", &w->stats.sleeps);
     put_count(text, ", operations ", &w->stats.submitted);
     put_count(text, " submitted, ", &w->stats.completed);

@@ -40,7 +40,7 @@ struct whorl__port {
      * (*flags & flags_mask). Constant; the words behind them are the kernel's. */
     const uint32_t *done_head, *done_tail, *flags;
     uint32_t flags_mask;
-    /* Operations submitted but not yet given to the kernel. The port's worker writes it. */
+    /* Operations submitted but not yet given to the kernel. Anyone reads it, relaxed. */
     uint32_t pending;
     /* System calls made, operations cancelled. Any thread, relaxed. */
     uint64_t enters, cancels;
@@ -69,6 +69,9 @@ struct whorl__reactor_ops {
      * tells; with `flush` it gives the pending ones to
      * the kernel first. The port's worker only. */
     struct whorl__op *(*poll)(struct whorl__reactor *r, struct whorl__port *port, bool flush);
+    /* For a worker that neglects its port `from`: returns a list of what has finished there, and makes what is pending there pending on
+     * `to`, the caller's port, adding their number to *moved. Nothing, if either is being used just now. */
+    struct whorl__op *(*take_over)(struct whorl__reactor *r, struct whorl__port *from, struct whorl__port *to, uint32_t *moved);
     /* Sleeps until something finishes on `port`, wake is called for it, or the clock shows `deadline`. False: there is nothing that
      * could ever end this sleep (a simulated reactor knows). The port's worker only. */
     bool (*wait)(struct whorl__reactor *r, struct whorl__port *port, whorl_ns deadline);

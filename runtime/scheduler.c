@@ -207,10 +207,11 @@ static void look_around(struct whorl__worker *w)
         whorl__op_done(w, op);
     }
     if (whorl__load_relaxed(&w->timers.next) <= now)
-        whorl__timers_expire(w);
+        whorl__timers_expire(w, &w->timers);
     collect(w, &w->mailbox);
     collect(w, &rt->inbox);
     share_stacks(w);
+    whorl__look_after_others(w, w->idle_since != WHORL_NEVER);
     /* One task is for this worker, which is about to look into its queue. Those that were there before may be such as only yielded,
      * of which nobody was told. */
     if (whorl__runq_length(&w->ready) > (before ? before : 1))

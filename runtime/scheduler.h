@@ -191,6 +191,13 @@ bool whorl__membarrier_register(void);
 /* A full fence here, and on every CPU where one of the workers is: the expensive side of S4. */
 void whorl__fence_others(struct whorl__runtime *rt);
 
+/* takeover.c */
+
+/* Takes over what others neglect: of all workers, or of the next one. */
+void whorl__look_after_others(struct whorl__worker *w, bool all);
+/* Is there anything? By w->now. */
+bool whorl__anyone_neglects(const struct whorl__worker *w);
+
 /* wait.c */
 
 /* Consumes a request to stop waiting: the error that the wait is to end with, or 0. */
@@ -205,8 +212,8 @@ struct whorl_task *whorl__latch_open(uintptr_t *latch);
 int whorl__op_wait(struct whorl__worker *w, struct whorl_task *t, const char *reason);
 /* Ends the wait of a task whose `cancel` was set, if it is in one. Any thread. */
 void whorl__interrupt(struct whorl_task *t);
-/* Fires what is due. */
-void whorl__timers_expire(struct whorl__worker *w);
+/* Fires what is due in `h`, this worker's heap or another's: the tasks are ready here. */
+void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h);
 /* An operation that the reactor has withdrawn: its task is ready. Any thread. */
 void whorl__op_withdrawn(struct whorl__op *op);
 /* A finished operation: its task is ready. */

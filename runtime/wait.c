@@ -230,10 +230,8 @@ static bool deadline_due(struct whorl__timers *h, struct whorl_task *t, whorl_ns
     return true;
 }
 
-void whorl__timers_expire(struct whorl__worker *w)
+void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h)
 {
-    struct whorl__timers *h = &w->timers;
-
     for (;;) {
         struct whorl__timer *timer;
         struct whorl_task *t;

@@ -39,6 +39,9 @@ struct whorl__worker {
     int spin_score; /* above or at 0: looking for work a while before sleeping pays */
     whorl_ns idle_since;
     whorl_ns flushed; /* when pending operations were last submitted */
+    /* runtime/takeover.c: when it last looked after another worker, and whose turn it is. */
+    whorl_ns looked_after;
+    uint32_t look_after_next;
     /* runtime/fork.c: what tasks without a deque fork into, free deques, and how often to look up from forks. */
     struct whorl__forks none;
     struct whorl__deque *deques;

@@ -34,6 +34,7 @@ struct whorl_stats {
     uint64_t inline_done;  /* operations that needed no reactor, a plain system call having done them at once */
     uint64_t timers_fired; /* sleeps and deadlines that ran out */
     uint64_t stack_waits;  /* times a task could not start for want of a stack */
+    uint64_t taken_over;   /* operations of a worker that did not look after them, which this one took */
     uint64_t forks_taken;  /* forks of tasks on other workers, or of parked ones, that this one took */
 };
 

@@ -110,16 +110,25 @@ static void drive(whorl_fn driver)
         CHECK_EQ(result_of(drivers[i]), 0);
 }
 
-/* Runs the drivers once to warm up, and once more, when nothing may be allocated any more. */
-static void drive_twice(whorl_fn driver)
+/* How often something is looked at that another program's load may spoil: it must be right once. */
+enum { TRIES = 5 };
+
+/* Runs the drivers once to warm up, and again, when nothing may be allocated any more: unless the machine's load has just let more
+ * tasks than ever pile up on one worker. */
+static void drive_again(whorl_fn driver)
 {
-    unsigned long before;
+    unsigned long before, after = 0;
 
     warm_up();
     drive(driver);
-    before = allocations_now();
-    drive(driver);
-    CHECK_EQ(allocations_now(), before);
+    for (int tries = 0; tries < TRIES; tries++) {
+        before = allocations_now();
+        drive(driver);
+        after = allocations_now();
+        if (after == before)
+            break;
+    }
+    CHECK_EQ(after, before);
 }
 
 static intptr_t spawn_and_join(void *arg)
@@ -135,7 +144,7 @@ static intptr_t spawn_and_join(void *arg)
 
 static void spawn_steadily(void)
 {
-    drive_twice(spawn_and_join);
+    drive_again(spawn_and_join);
 }
 
 static intptr_t spawn_batches(void *arg)
@@ -154,7 +163,7 @@ static intptr_t spawn_batches(void *arg)
 
 static void spawn_batches_steadily(void)
 {
-    drive_twice(spawn_batches);
+    drive_again(spawn_batches);
 }
 
 static int connections[DRIVERS][2];
@@ -194,7 +203,7 @@ static void echo_steadily(void)
     for (int i = 0; i < DRIVERS; i++)
         if (!connect_ends(connections[i]))
             return;
-    drive_twice(talk);
+    drive_again(talk);
     for (int i = 0; i < DRIVERS; i++)
         close_ends(connections[i]);
 }
@@ -239,17 +248,22 @@ static void usage(long *busy, long *sleeps)
     *sleeps = u.ru_nvcsw;
 }
 
-/* A thousand milliseconds of waiting, which a loop that looks round every so often does not get through so quietly. */
+/* A thousand milliseconds of waiting, which a loop that looks round every so often does not get through so quietly. While a busy
+ * machine keeps one worker from its CPU, another one watches: that is no quiet second. */
 static void expect_quiet(intptr_t (*wait)(int), int fd, intptr_t result)
 {
     long busy[2], sleeps[2];
 
     whorl_deadline(whorl_after(WHORL_MS(100))); /* whoever still looks for work has given up by then */
     CHECK_EQ(wait(fd), result);
-    whorl_deadline(whorl_after(WHORL_SEC(1)));
-    usage(&busy[0], &sleeps[0]);
-    CHECK_EQ(wait(fd), result);
-    usage(&busy[1], &sleeps[1]);
+    for (int tries = 0; tries < TRIES; tries++) {
+        whorl_deadline(whorl_after(WHORL_SEC(1)));
+        usage(&busy[0], &sleeps[0]);
+        CHECK_EQ(wait(fd), result);
+        usage(&busy[1], &sleeps[1]);
+        if (busy[1] - busy[0] < 20000 && sleeps[1] - sleeps[0] < 20)
+            break;
+    }
     whorl_deadline(WHORL_NEVER);
     CHECK(busy[1] - busy[0] < 20000);
     CHECK(sleeps[1] - sleeps[0] < 20);

@@ -101,15 +101,30 @@ void whorl__op_done(struct whorl__worker *w, struct whorl__op *op)
     die("there are no operations");
 }
 
-void whorl__timers_expire(struct whorl__worker *w)
+void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h)
 {
     (void)w;
+    (void)h;
     die("there are no timers");
 }
 
 bool whorl__timer_stop(struct whorl__timer *t)
 {
     (void)t;
+    return false;
+}
+
+/* Nobody looks after others: runtime.watch is off. */
+
+void whorl__look_after_others(struct whorl__worker *w, bool all)
+{
+    (void)w;
+    (void)all;
+}
+
+bool whorl__anyone_neglects(const struct whorl__worker *w)
+{
+    (void)w;
     return false;
 }
 
