@@ -51,6 +51,10 @@
  * for up to 50 us, if that has lately been worth while: a score counts the idle periods that were shorter against those that were
  * longer, and the longer ones soon turn it off.
  *
+ * Forks (fork.h) are in no queue: each task that forks has a deque of its own, from which idle workers take when they find nothing
+ * else. Nobody is told of a fork; whoever searches finds it, and the watcher (idle.c) does when nobody searches. The watcher, and busy
+ * workers in turn, also take over what waits for a worker whose task keeps it (takeover.c).
+ *
  * Ending. When main returns the runtime is closed to other threads. A worker that goes idle then sums the spawned and the finished
  * counters of all workers, the finished first: if they agree no task was alive between the two sums, none can come, and all
  * workers are told to stop.
@@ -59,8 +63,7 @@
  * worker's budget is always used up there, so a task that leaves goes to the loop. Everything else is the same code.
  *
  * Rejected: the owner's pop without an atomic exchange (thieves would have to fence the owner by a membarrier at each steal: 9 us
- * against 4.5 ns a pop); LIFO order for tasks that a task wakes (they starve the rest, and a slot for the last of them needs
- * somebody who watches it while its owner computes on). */
+ * against 4.5 ns a pop); LIFO order for tasks that a task wakes (they starve the rest). */
 #include "runtime/scheduler.h"
 #include <errno.h>
 #include <stddef.h>
