@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { OPTIONS_MAX = 16, HELP = 'h' };
 
@@ -90,6 +91,11 @@ void bench_options_read(const struct bench_command *command, int argc, char **ar
         set_value(command, &command->options[which], optarg);
         set++;
     }
+    /* The size of a problem may stand by itself. */
+    for (which = 0; which < count && strcmp(longs[which].name, "n") != 0; which++)
+        continue;
+    if (which < count && optind == argc - 1)
+        set_value(command, &command->options[which], argv[optind++]);
     if (optind < argc)
         bench_options_refuse(command, "'%s' was not expected", argv[optind]);
 }

@@ -20,7 +20,7 @@ struct bench_command {
     const struct bench_option *options; /* ends with an option without a name */
 };
 
-/* Reads argv[1] and on into the variables of `command`'s options. --help prints them and exits 0; anything wrong prints the reason
+/* Reads argv[1] and on into the variables of `command`'s options. The value of an option called "n" may stand without its name. --help prints them and exits 0; anything wrong prints the reason
  * and the usage on standard error and exits 2. */
 void bench_options_read(const struct bench_command *command, int argc, char **argv);
 

@@ -13,6 +13,12 @@ static const struct workload {
     {"switch", "the bare context switch, without the scheduler", bench_switch},
     {"yield", "two tasks of a worker that yield to each other", bench_yield},
     {"spawn", "spawn and join of a task that suspends once", bench_spawn},
+    {"fib", "fork-join: Fibonacci numbers, a fork for each call", bench_fib},
+    {"skynet", "fork-join: a tree with ten forks each", bench_skynet},
+    {"nqueens", "fork-join: queens on a board", bench_nqueens},
+    {"hog", "connections whose worker is kept by a task", bench_hog},
+    {"park", "very many tasks that wait: starting, memory, waking", bench_park},
+    {"sleepers", "very many tasks that sleep for a second", bench_sleepers},
     {"echo-client", "load on a TCP echo server, whose CPU time it reads", bench_echo_client},
 };
 

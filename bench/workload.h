@@ -9,6 +9,12 @@ typedef int (*bench_workload_fn)(int argc, char **argv);
 int bench_switch(int argc, char **argv);
 int bench_yield(int argc, char **argv);
 int bench_spawn(int argc, char **argv);
+int bench_fib(int argc, char **argv);
+int bench_skynet(int argc, char **argv);
+int bench_nqueens(int argc, char **argv);
+int bench_hog(int argc, char **argv);
+int bench_park(int argc, char **argv);
+int bench_sleepers(int argc, char **argv);
 int bench_echo_client(int argc, char **argv);
 
 #endif

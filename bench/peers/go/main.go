@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-// go-peer measures on goroutines what `whorl-bench yield` and `whorl-bench spawn` measure on tasks, and prints the same JSON.
+// go-peer measures on goroutines what whorl-bench measures on tasks and forks, and prints the same JSON.
 package main
 
 import (
@@ -18,22 +18,31 @@ import (
 )
 
 type options struct {
-	runs, warmup, workers, iterations int
+	runs, warmup, workers, iterations, n int
+}
+
+// How repeated measurements lie: the ns of one operation.
+type spread struct {
+	Median float64 `json:"ns_per_op"`
+	Min    float64 `json:"ns_per_op_min"`
+	Max    float64 `json:"ns_per_op_max"`
+}
+
+type environment struct {
+	Commit    string `json:"commit"`
+	Kernel    string `json:"kernel"`
+	Allocator string `json:"allocator"`
+	Compiler  string `json:"compiler"`
+	CPU       string `json:"cpu"`
 }
 
 type result struct {
-	Bench      string  `json:"bench"`
-	Workers    int     `json:"workers"`
-	Runs       int     `json:"runs"`
-	Iterations int     `json:"iterations"`
-	Median     float64 `json:"ns_per_op"`
-	Min        float64 `json:"ns_per_op_min"`
-	Max        float64 `json:"ns_per_op_max"`
-	Commit     string  `json:"commit"`
-	Kernel     string  `json:"kernel"`
-	Allocator  string  `json:"allocator"`
-	Compiler   string  `json:"compiler"`
-	CPU        string  `json:"cpu"`
+	Bench      string `json:"bench"`
+	Workers    int    `json:"workers"`
+	Runs       int    `json:"runs"`
+	Iterations int    `json:"iterations"`
+	spread
+	environment
 }
 
 // Two goroutines for each worker that yield to each other: the ns of a worker's time for each yield.
@@ -100,32 +109,49 @@ func cpu() string {
 	return "unknown"
 }
 
-func measure(name string, o options, once func(options) float64) error {
+func here() environment {
+	return environment{commit, kernel(), "go", runtime.Version(), cpu()}
+}
+
+// The spread of what `once` returns, divided by `scale`.
+func measure(o options, scale float64, once func() float64) spread {
 	samples := make([]float64, o.runs)
 
 	runtime.GOMAXPROCS(o.workers)
 	for i := 0; i < o.warmup; i++ {
-		once(o)
+		once()
 	}
 	for i := range samples {
-		samples[i] = once(o)
+		samples[i] = once() / scale
 	}
 	sort.Float64s(samples)
-	median := (samples[(o.runs-1)/2] + samples[o.runs/2]) / 2
-	line, err := json.Marshal(result{"go-" + name, o.workers, o.runs, o.iterations, median, samples[0], samples[o.runs-1],
-		commit, kernel(), "go", runtime.Version(), cpu()})
+	return spread{(samples[(o.runs-1)/2] + samples[o.runs/2]) / 2, samples[0], samples[o.runs-1]}
+}
+
+func printJSON(value any) error {
+	line, err := json.Marshal(value)
 	if err == nil {
 		_, err = fmt.Println(string(line))
 	}
 	return err
 }
 
-func usage() {
-	fmt.Fprintln(os.Stderr, "usage: go-peer yield|spawn [-runs N] [-warmup N] [-workers N] [-iterations N]")
+func run(name string, o options) error {
+	if once, known := loops[name]; known {
+		ns := measure(o, 1, func() float64 { return once(o) })
+		return printJSON(result{"go-" + name, o.workers, o.runs, o.iterations, ns, here()})
+	}
+	return runForkJoin(name, o)
 }
 
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: go-peer yield|spawn [-runs N] [-warmup N] [-workers N] [-iterations N]\n"+
+		"       go-peer fib|skynet|nqueens [-runs N] [-warmup N] [-workers N] [-n N]")
+}
+
+var loops = map[string]func(options) float64{"yield": yieldNS, "spawn": spawnNS}
+
 func main() {
-	workloads := map[string]func(options) float64{"yield": yieldNS, "spawn": spawnNS}
 	var o options
 
 	flags := flag.NewFlagSet("go-peer", flag.ExitOnError)
@@ -134,6 +160,7 @@ func main() {
 	flags.IntVar(&o.warmup, "warmup", 1, "measurements before those")
 	flags.IntVar(&o.workers, "workers", 1, "OS threads that run goroutines")
 	flags.IntVar(&o.iterations, "iterations", 1000000, "yields of each goroutine, or goroutines")
+	flags.IntVar(&o.n, "n", 0, "the size of fib, skynet and nqueens; 0: what each takes by itself")
 	if len(os.Args) < 2 {
 		usage()
 		os.Exit(2)
@@ -144,13 +171,18 @@ func main() {
 		flags.PrintDefaults()
 		return
 	}
-	once, known := workloads[os.Args[1]]
 	flags.Parse(os.Args[2:])
+	_, loop := loops[os.Args[1]]
+	program, forks := forkJoins[os.Args[1]]
+	if o.n == 0 {
+		o.n = program.n
+	}
+	known := loop || forks && o.n >= 2 && o.n <= program.max
 	if !known || flags.NArg() > 0 || o.runs < 1 || o.warmup < 0 || o.workers < 1 || o.iterations < 1 {
 		usage()
 		os.Exit(2)
 	}
-	if err := measure(os.Args[1], o, once); err != nil {
+	if err := run(os.Args[1], o); err != nil {
 		fmt.Fprintln(os.Stderr, "go-peer:", err)
 		os.Exit(1)
 	}
