@@ -146,7 +146,8 @@ static int parse_number(const char *option, const char *text, int min, int max)
 
     if (end == text || *end != '\0' || value < min || value > max) {
         fprintf(stderr, "echo: --%s %s: not a number from %d to %d\n", option, text, min, max);
-        exit(1);
+        print_usage(stderr);
+        exit(2);
     }
     return (int)value;
 }

@@ -41,7 +41,8 @@ static int parse_number(const char *option, const char *text, int min, int max)
 
     if (end == text || *end != '\0' || value < min || value > max) {
         fprintf(stderr, "httpd: --%s %s: not a number from %d to %d\n", option, text, min, max);
-        exit(1);
+        print_usage(stderr);
+        exit(2);
     }
     return (int)value;
 }
@@ -53,7 +54,8 @@ static whorl_ns parse_seconds(const char *option, const char *text)
 
     if (end == text || *end != '\0' || !(value > 0 && value <= 86400)) {
         fprintf(stderr, "httpd: --%s %s: not a number of seconds up to a day\n", option, text);
-        exit(1);
+        print_usage(stderr);
+        exit(2);
     }
     return (whorl_ns)(value * (double)WHORL_SEC(1));
 }

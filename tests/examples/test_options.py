@@ -31,8 +31,9 @@ class Options(unittest.TestCase):
                     ["--workers", "1025"], ["--workers", "2x"]):
             with self.subTest(bad):
                 status, output, errors = run(program(), *bad)
-                self.assertEqual((status, output), (1, ""))
+                self.assertEqual((status, output), (2, ""))
                 self.assertIn(bad[0], errors)
+                self.assertIn("usage: ", errors)
 
 
 class HttpdOptions(unittest.TestCase):
@@ -45,7 +46,7 @@ class HttpdOptions(unittest.TestCase):
             for option in ("--idle", "--request", "--grace"):
                 with self.subTest([option, value]):
                     status, output, errors = run(program(), option, value)
-                    self.assertEqual((status, output), (1, ""))
+                    self.assertEqual((status, output), (2, ""))
                     self.assertIn(option, errors)
 
     def test_a_root_that_is_not_there_is_named(self):
