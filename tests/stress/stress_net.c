@@ -282,11 +282,17 @@ static int clients_ended; /* atomic */
 static bool exchange(int fd, size_t size, unsigned char value, bool wanted)
 {
     unsigned char out[3000], in[3000];
+    size_t got = 0;
+    ssize_t n = 1;
 
     memset(out, value, size);
     if (send(fd, out, size, MSG_NOSIGNAL) != (ssize_t)size)
         return false;
-    return !wanted || (recv(fd, in, size, MSG_WAITALL) == (ssize_t)size && is_all(in, size, value));
+    while (wanted && got < size && n > 0) { /* even MSG_WAITALL gives less when the process was stopped meanwhile */
+        n = recv(fd, in + got, size - got, MSG_WAITALL);
+        got += n > 0 ? (size_t)n : 0;
+    }
+    return !wanted || (got == size && is_all(in, size, value));
 }
 
 static void *be_client(void *arg)
