@@ -7,8 +7,14 @@
 #include <string.h>
 #include <whorl/time.h>
 
-/* A sync calls a fork in place while a quarter of the stack is left, 32 KiB being always enough. */
+/* A sync calls a fork in place while a quarter of the stack is left, 32 KiB being always enough. The way to another stack needs some
+ * itself, with a sanitizer's allocator in it a lot. */
 #define RESERVE_MAX ((size_t)32 << 10)
+#if defined(WHORL__ASAN) || defined(WHORL__TSAN)
+#define RESERVE_PART 2
+#else
+#define RESERVE_PART 4
+#endif
 
 /* Forks and checkpoints from one look at the rest of the world to the next: as many as take about this long. */
 #define LOOK_EVERY WHORL_US(50)
@@ -28,7 +34,7 @@ struct whorl__forks whorl__forks_nobody = {.tail = nothing + 1, .low = ALWAYS_LO
 
 static const char *reserve_of(const struct whorl_task *t)
 {
-    size_t reserve = t->stack->size / 4;
+    size_t reserve = t->stack->size / RESERVE_PART;
 
     return t->stack->base + (reserve < RESERVE_MAX ? reserve : RESERVE_MAX);
 }
