@@ -132,7 +132,7 @@ void whorl__deque_release(struct whorl__worker *w, struct whorl_task *t)
 {
     struct whorl__deque *d = t->deque;
 
-    if (whorl__deque_filled(d))
+    if (whorl__deque_filled(d) || (!t->root && whorl__load_relaxed(&t->strands)))
         whorl__misuse(
             "task \"%s\" (spawned at %s) ended with forks that it has not synced: sync each in the function that forked it",
             t->name, t->where);

@@ -27,6 +27,11 @@ static intptr_t nothing(void *arg)
     return (intptr_t)arg;
 }
 
+static void fork_nothing(struct whorl_fork *self)
+{
+    (void)self;
+}
+
 #define OUTSIDE(X)                                                                                                                 \
     X(whorl_yield, whorl_yield())                                                                                                  \
     X(whorl_sleep, (void)whorl_sleep(1))                                                                                           \
@@ -42,6 +47,9 @@ static intptr_t nothing(void *arg)
     X(whorl_worker, (void)whorl_worker())                                                                                          \
     X(whorl_reactor, (void)whorl_reactor())                                                                                        \
     X(whorl_runtime, (void)whorl_runtime())                                                                                        \
+    X(whorl_fork, whorl_fork(&(struct whorl_fork){.fn = NULL}, fork_nothing))                                                      \
+    X(whorl_sync, whorl_sync(&(struct whorl_fork){.fn = fork_nothing}))                                                            \
+    X(whorl_checkpoint, whorl_checkpoint())                                                                                        \
     X(whorl_stats, (void)whorl_stats(0, &(struct whorl_stats){.size = sizeof(struct whorl_stats)}))
 
 #define CALL(name, expression)                                                                                                     \
@@ -362,6 +370,96 @@ TEST(misuse, a_blocking_join_in_a_task_is_noticed)
 
     clumsy(block_the_worker, err, sizeof err);
     CHECK_HAS(err, "whorl: whorl_runtime_join was called in a task, whose worker it would block: use whorl_join");
+}
+
+/* Forks. On the loop of a real worker, where nobody takes any while their task runs. */
+
+static void run_in_real_loop(void *arg)
+{
+    null_run_real(spawn_clumsy, arg, NULL);
+}
+
+static void clumsy_with_forks(whorl_fn fn, const char *what)
+{
+    char err[2048];
+
+    dies(run_in_real_loop, &fn, err, sizeof err);
+    CHECK_HAS(err, "task \"clumsy\"");
+    CHECK_HAS(err, "spawned at clumsy.c:7");
+    CHECK_HAS(err, what);
+}
+
+static intptr_t fork_no_function(void *arg)
+{
+    struct whorl_fork fork;
+
+    (void)arg;
+    whorl_fork(&fork, NULL);
+    return 0;
+}
+
+static intptr_t sync_twice(void *arg)
+{
+    struct whorl_fork fork;
+
+    (void)arg;
+    whorl_fork(&fork, fork_nothing);
+    whorl_sync(&fork);
+    whorl_sync(&fork);
+    return 0;
+}
+
+static intptr_t sync_what_was_not_forked(void *arg)
+{
+    struct whorl_fork fork = {.fn = fork_nothing, .latch = WHORL__FORK_NOT_TAKEN};
+
+    (void)arg;
+    whorl_sync(&fork);
+    return 0;
+}
+
+static intptr_t end_with_forks(void *arg)
+{
+    static struct whorl_fork forks[2];
+
+    (void)arg;
+    whorl_fork(&forks[0], fork_nothing);
+    whorl_fork(&forks[1], fork_nothing);
+    whorl_sync(&forks[1]);
+    return 0;
+}
+
+static void sleep_in_fork(struct whorl_fork *self)
+{
+    (void)self;
+    whorl_sleep(WHORL_SEC(1));
+}
+
+static intptr_t end_with_taken_forks(void *arg)
+{
+    static struct whorl_fork fork;
+
+    (void)arg;
+    whorl_fork(&fork, sleep_in_fork);
+    CHECK_EQ(whorl_sleep(WHORL_MS(1)), 0); /* it is taken, and under way */
+    return 0;
+}
+
+TEST(misuse, forks_without_a_function_and_syncs_without_a_fork_are_noticed)
+{
+    static const char sync[] = "whorl: whorl_sync was given a fork that this task has not forked, or has synced before";
+
+    clumsy_with_forks(fork_no_function, "whorl: whorl_fork was given no function");
+    clumsy_with_forks(sync_twice, sync);
+    clumsy_with_forks(sync_what_was_not_forked, sync);
+}
+
+TEST(misuse, a_task_that_ends_before_its_forks_is_noticed)
+{
+    static const char ended[] = "ended with forks that it has not synced: sync each in the function that forked it";
+
+    clumsy_with_forks(end_with_forks, ended);
+    clumsy_with_forks(end_with_taken_forks, ended);
 }
 
 /* On the null reactor: it knows when nothing can happen any more. */

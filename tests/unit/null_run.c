@@ -152,8 +152,9 @@ intptr_t null_run_real(whorl_fn main_fn, void *arg, const struct whorl_options *
 int null_nop(whorl_ns latency)
 {
     struct whorl__request nop = {.code = WHORL__OP_NOP, .fd = -1, .offset = (uint64_t)latency};
+    struct whorl__worker *w;
 
-    return whorl__operate(whorl_self(), &nop, NULL);
+    return whorl__operate(whorl__self("null_nop", &w), &nop, NULL);
 }
 
 struct whorl_stats null_stats(void)

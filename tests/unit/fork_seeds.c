@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs of random forks on the null reactor, many seeds of them, as in seeds.c: every fork runs once, before its sync returns, and
+ * the same seed is the same run.
+ *
+ * When a seed fails it is shown, and WHORL_SEED=… begins with it. WHORL_TEST_SEEDS says how many are tried. */
+#include "io/op.h"
+#include "runtime/scheduler.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <whorl/whorl.h>
+
+#include "null_run.h"
+#include "seeds.h"
+#include "test.h"
+
+enum { BRANCHES_MAX = 200, WIDTH_MAX = 5, STEPS_MAX = 5, DEPTH_MAX = 6 };
+
+/* A fork, or what a task does that a fork spawned. */
+struct branch {
+    struct whorl_fork fork;
+    int id; /* by the order of making; never an address, which would differ from run to run */
+    int depth;
+    int began, ended;
+    long size; /* branches in it, itself among them: its result */
+};
+
+struct program {
+    uint64_t random; /* of what the branches do; the reactor has its own */
+    uint64_t trace;  /* a hash of all events in their order */
+    uint64_t events;
+    int made, began, ended; /* branches: forks, and tasks that were spawned */
+    bool ticks;             /* the clock moves while tasks run */
+    bool closing;           /* main has returned, and everybody is cancelled for good */
+    uint64_t taken;
+    struct branch tasks[BRANCHES_MAX + 1]; /* by id: those that are no forks */
+};
+
+static struct program program;
+
+enum event { FORKED, BEGAN, YIELDED, SLEPT, OPERATED, SYNCED, JOINED, CANCELLED, DEADLINE, ENDED };
+
+/* FNV-1a, by words. */
+static void note(int id, enum event event, int64_t detail)
+{
+    uint64_t words[] = {(uint64_t)id, event, (uint64_t)detail, program.ticks ? 0 : (uint64_t)whorl_now(), (uint64_t)whorl_worker()};
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        program.trace = (program.trace ^ words[i]) * 0x100000001b3;
+    program.events++;
+}
+
+static uint64_t draw(uint64_t n)
+{
+    return test_random(&program.random) % n;
+}
+
+static bool new_branch(struct branch *b, const struct branch *parent)
+{
+    if (program.made == BRANCHES_MAX || parent->depth == DEPTH_MAX)
+        return false;
+    *b = (struct branch){.id = program.made++, .depth = parent->depth + 1};
+    return true;
+}
+
+static void check_over(const struct branch *b)
+{
+    CHECK_EQ(b->began, 1);
+    CHECK_EQ(b->ended, 1);
+}
+
+static void note_wait(const struct branch *b, enum event event, int result)
+{
+    CHECK(result == 0 || result == -ECANCELED || result == -ETIMEDOUT);
+    note(b->id, event, result);
+}
+
+static void sleep_a_while(const struct branch *b)
+{
+    whorl_ns length = (whorl_ns)draw(2000), start = whorl_now();
+    int result = whorl_sleep(length);
+
+    if (result == 0)
+        CHECK(program.ticks ? whorl_now() >= start + length : whorl_now() == start + length);
+    note_wait(b, SLEPT, result);
+}
+
+/* null_nop is for tasks; this is for whoever runs. */
+static int operate(whorl_ns latency)
+{
+    struct whorl__request nop = {.code = WHORL__OP_NOP, .fd = -1, .offset = (uint64_t)latency};
+
+    return whorl__operate(whorl__worker()->current, &nop, NULL);
+}
+
+static void grow(struct whorl_fork *self);
+
+static intptr_t grow_as_task(void *arg)
+{
+    struct branch *b = arg;
+
+    grow(&b->fork);
+    return b->size;
+}
+
+/* A join ends early when its task is cancelled; while everything is stopped each join does. A deadline that has passed would end
+ * every one, too. */
+static void spawn_and_join(struct branch *parent)
+{
+    struct branch *child = &program.tasks[program.made];
+    struct whorl_task *t;
+    intptr_t size = 0;
+
+    if (!new_branch(child, parent))
+        return;
+    t = whorl_spawn(grow_as_task, child);
+    if (!CHECK(t != NULL))
+        return;
+    if (draw(4) == 0)
+        whorl_cancel(t);
+    whorl_deadline(WHORL_NEVER);
+    while (whorl_join(t, &size) != 0)
+        if (program.closing) {
+            whorl_detach(t);
+            return;
+        }
+    check_over(child);
+    CHECK_EQ(size, child->size);
+    parent->size += size;
+    note(parent->id, JOINED, child->id);
+}
+
+static void fork_and_sync(struct branch *parent);
+
+static void take_step(struct branch *b)
+{
+    switch (draw(10)) {
+    case 0:
+        whorl_yield();
+        note(b->id, YIELDED, 0);
+        break;
+    case 1:
+        sleep_a_while(b);
+        break;
+    case 2:
+        note_wait(b, OPERATED, operate((whorl_ns)draw(1000)));
+        break;
+    case 3:
+        spawn_and_join(b);
+        break;
+    case 4:
+        whorl_cancel(whorl_self());
+        note(b->id, CANCELLED, 0);
+        break;
+    case 5:
+        note(b->id, DEADLINE, whorl_deadline(draw(2) ? whorl_now() + (whorl_ns)draw(3000) : WHORL_NEVER) == WHORL_NEVER);
+        break;
+    case 6:
+        whorl_checkpoint();
+        break;
+    default:
+        fork_and_sync(b);
+        break;
+    }
+}
+
+/* Forks some, with other steps in between, and syncs them: the last first, or in any order. */
+static void fork_and_sync(struct branch *parent)
+{
+    struct branch children[WIDTH_MAX];
+    int count = 0, order[WIDTH_MAX];
+    bool in_order = draw(2) == 0;
+
+    for (uint64_t n = draw(WIDTH_MAX) + 1; n > 0 && new_branch(&children[count], parent); n--) {
+        note(parent->id, FORKED, children[count].id);
+        whorl_fork(&children[count++].fork, grow);
+        if (draw(4) == 0)
+            take_step(parent);
+    }
+    for (int i = 0; i < count; i++)
+        order[i] = i;
+    for (int left = count; left > 0; left--) {
+        int i = in_order ? left - 1 : (int)draw((uint64_t)left), next = order[i];
+
+        order[i] = order[left - 1];
+        whorl_sync(&children[next].fork);
+        check_over(&children[next]);
+        parent->size += children[next].size;
+        note(parent->id, SYNCED, children[next].id);
+    }
+}
+
+static void grow(struct whorl_fork *self)
+{
+    struct branch *b = whorl_fork_of(self, struct branch, fork);
+
+    program.began++;
+    b->began++;
+    b->size = 1;
+    note(b->id, BEGAN, 0);
+    for (uint64_t steps = draw(STEPS_MAX) + 1; steps > 0; steps--)
+        take_step(b);
+    note(b->id, ENDED, b->size);
+    b->ended++;
+    program.ended++;
+}
+
+static intptr_t run_program(void *arg)
+{
+    struct branch root = {.id = 0};
+
+    program.made = 1;
+    whorl_deadline(WHORL_NEVER);
+    grow(&root.fork);
+    whorl_deadline(WHORL_NEVER);
+    CHECK_EQ(root.size, program.made);
+    program.taken = null_stats().forks_taken;
+    CHECK(whorl__worker()->runtime->aside == NULL);
+    CHECK(whorl__worker()->current->strands == NULL);
+    return (intptr_t)arg;
+}
+
+static intptr_t grow_and_end(void *arg)
+{
+    struct branch root = {.id = 0};
+
+    program.made = 1;
+    grow(&root.fork);
+    return (intptr_t)arg;
+}
+
+/* Leaves in the middle of it. */
+static intptr_t leave_program(void *arg)
+{
+    whorl_detach(whorl_spawn(grow_and_end, arg));
+    CHECK_EQ(whorl_sleep((whorl_ns)draw(3000)), 0);
+    program.closing = true;
+    return 0;
+}
+
+/* Runs the program of a seed; each eighth with the forks and syncs that are inline. It has failed if there are more failed checks
+ * than before. */
+static bool run_seed(uint64_t seed, whorl_fn main_fn, enum whorl_exit policy)
+{
+    struct whorl_options options = {.seed = seed, .workers = 1 + (int)(seed % 7), .stack_size = 16 << 10, .exit_policy = policy};
+    unsigned before = test_failures();
+
+    memset(&program, 0, sizeof program);
+    program.random = ~seed;
+    program.trace = 0xcbf29ce484222325;
+    program.ticks = seed % 8 == 0;
+    if (program.ticks) {
+        options.workers = 1;
+        options.spin_ns = -1; /* while it spins it does not see that an operation has finished, and the clock goes no further */
+    }
+    CHECK_EQ((program.ticks ? null_run_real : null_run)(main_fn, (void *)0, &options), 0);
+    CHECK_EQ(program.began, program.made);
+    CHECK_EQ(program.ended, program.made);
+    if (test_failures() == before)
+        return true;
+    fprintf(stderr, "that was with WHORL_SEED=%" PRIu64 ", %d workers\n", seed, options.workers);
+    return false;
+}
+
+TEST(fork_seeds, whatever_random_forks_do_each_runs_once, .timeout = 100)
+{
+    unsigned seeds = test_seeds(MANY(2000, 300));
+    uint64_t events = 0, made = 0, taken = 0;
+
+    for (unsigned i = 0; i < seeds; i++) {
+        if (!run_seed(test_seed() + i, run_program, WHORL_EXIT_JOIN))
+            return;
+        events += program.events;
+        made += (uint64_t)program.made;
+        taken += program.taken;
+    }
+    /* They do something. */
+    CHECK(seeds < 100 || (made > seeds * 10 && events > seeds * 50 && taken > seeds * 2 && taken < made));
+}
+
+TEST(fork_seeds, a_runtime_that_is_left_in_the_middle_ends_with_all_forks_run, .timeout = 100)
+{
+    unsigned seeds = test_seeds(MANY(2000, 300));
+
+    for (unsigned i = 0; i < seeds; i++)
+        if (!run_seed(test_seed() + i, leave_program, WHORL_EXIT_CANCEL))
+            return;
+}
+
+TEST(fork_seeds, the_same_seed_is_the_same_run_and_another_one_is_not, .timeout = 60)
+{
+    uint64_t traces[100], events;
+
+    for (unsigned i = 0; i < 100; i++) {
+        run_seed(test_seed() + i, run_program, WHORL_EXIT_JOIN);
+        traces[i] = program.trace;
+        events = program.events;
+        run_seed(test_seed() + i, run_program, WHORL_EXIT_JOIN);
+        CHECK_EQ(program.trace, traces[i]);
+        CHECK_EQ(program.events, events);
+        /* The shortest programs may well be the same. */
+        for (unsigned j = 0; j < i && events > 30; j++)
+            CHECK(traces[i] != traces[j]);
+    }
+}
