@@ -62,6 +62,7 @@ struct uring_port {
 
     struct whorl__spinlock lock; /* guards the rest, both queues of the ring, and `pending` of base */
     bool armed;                  /* the poll of `event` stands */
+    bool waiting;                /* the worker sleeps on this ring, or is about to: nobody else may take what would end its sleep */
     uint32_t sq_tail, sq_entries;
     struct whorl__op *first, **last;           /* pending */
     struct whorl__op *refused, **refused_last; /* finished without the kernel: their descriptor is being closed */
@@ -394,6 +395,15 @@ static struct whorl__op *cancel_fd(struct whorl__reactor *r, int fd)
     return withdrawn;
 }
 
+/* False: poll first, something is not yet submitted, or has finished. */
+static bool begin_waiting(struct uring_port *p)
+{
+    whorl__spin_lock(&p->lock);
+    p->waiting = p->armed && !p->base.pending && !whorl__port_ready(&p->base);
+    whorl__spin_unlock(&p->lock);
+    return p->waiting;
+}
+
 static bool wait_port(struct whorl__reactor *r, struct whorl__port *port, whorl_ns deadline)
 {
     struct uring_port *p = port_of(port);
@@ -401,8 +411,6 @@ static bool wait_port(struct whorl__reactor *r, struct whorl__port *port, whorl_
     struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8};
 
     (void)r;
-    if (whorl__load_relaxed(&port->pending) || !p->armed || whorl__port_ready(port))
-        return true; /* poll first: something is not yet submitted, or has finished */
     if (deadline != WHORL_NEVER) {
         whorl_ns left = deadline - whorl__sys_now();
 
@@ -412,9 +420,14 @@ static bool wait_port(struct whorl__reactor *r, struct whorl__port *port, whorl_
         timeout.tv_nsec = left % 1000000000;
         arg.ts = (uint64_t)(uintptr_t)&timeout;
     }
+    if (!begin_waiting(p))
+        return true;
     whorl__add_relaxed(&port->enters, 1);
     /* However it ends (-ETIME, -EINTR), the scheduler looks around again. Without the lock: others may cancel meanwhile. */
     io_uring_enter2((unsigned)p->ring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&arg, sizeof arg);
+    whorl__spin_lock(&p->lock);
+    p->waiting = false;
+    whorl__spin_unlock(&p->lock);
     return true;
 }
 
@@ -457,6 +470,10 @@ static struct whorl__op *take_over(struct whorl__reactor *r, struct whorl__port 
 
     if (!whorl__spin_trylock(&p->lock))
         return NULL;
+    if (p->waiting) {
+        whorl__spin_unlock(&p->lock);
+        return NULL;
+    }
     if (whorl__spin_trylock(&own->lock)) { /* two that take from each other both give up rather than wait */
         *moved += move_pending(p, own);
         whorl__spin_unlock(&own->lock);

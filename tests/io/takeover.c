@@ -162,10 +162,17 @@ static intptr_t serve_beside_a_hog(void *arg)
     return (intptr_t)taken_over();
 }
 
+/* `disable` comes on top of what the environment disables, which would go before the option. */
 static intptr_t run_beside(whorl_fn keep, const char *disable, whorl_ns patience, struct scene *scene, int workers)
 {
-    struct whorl_options options = {.size = sizeof options, .workers = workers, .disable = disable};
+    struct whorl_options options = {.size = sizeof options, .workers = workers};
+    const char *already = getenv("WHORL_DISABLE");
+    char both[256];
 
+    if (disable) {
+        snprintf(both, sizeof both, "%s,%s", already ? already : "", disable);
+        setenv("WHORL_DISABLE", both, 1);
+    }
     memset(scene, 0, sizeof *scene);
     scene->keep = keep;
     scene->patience = patience;
