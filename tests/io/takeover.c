@@ -166,17 +166,19 @@ static intptr_t serve_beside_a_hog(void *arg)
 static intptr_t run_beside(whorl_fn keep, const char *disable, whorl_ns patience, struct scene *scene, int workers)
 {
     struct whorl_options options = {.size = sizeof options, .workers = workers};
-    const char *already = getenv("WHORL_DISABLE");
-    char both[256];
+    const char *set = getenv("WHORL_DISABLE");
+    char before[128], both[256];
+    intptr_t result;
 
-    if (disable) {
-        snprintf(both, sizeof both, "%s,%s", already ? already : "", disable);
-        setenv("WHORL_DISABLE", both, 1);
-    }
+    snprintf(before, sizeof before, "%s", set ? set : "");
+    snprintf(both, sizeof both, "%s,%s", before, disable ? disable : "");
+    setenv("WHORL_DISABLE", both, 1);
     memset(scene, 0, sizeof *scene);
     scene->keep = keep;
     scene->patience = patience;
-    return whorl_run(serve_beside_a_hog, scene, &options);
+    result = whorl_run(serve_beside_a_hog, scene, &options);
+    setenv("WHORL_DISABLE", before, 1);
+    return result;
 }
 
 TEST(takeover, a_task_that_computes_stops_no_connection, .timeout = 60)
