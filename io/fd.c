@@ -116,7 +116,7 @@ static void wait_for_users(struct whorl__fd *e, int fd, struct whorl_task *t)
     /* Release: pairs with the acquire in whorl__fd_release. */
     if (whorl__sub_acq_rel(&e->word, (uint64_t)1) == CLOSING + 1)
         return; /* they are all gone */
-    whorl__latch_wait(whorl__worker(), t, &t->gate, "close", (uintptr_t)fd, true);
+    whorl__latch_wait(whorl__worker(), t, &t->gate, "close", (uintptr_t)fd, WHORL__WAIT_MUST);
 }
 
 int whorl_close(int fd)

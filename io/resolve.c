@@ -184,7 +184,7 @@ static int enqueue(struct request *r)
 static int wait_for(struct request *r, struct whorl_task *t)
 {
     uint32_t expected = WAITING;
-    int err = whorl__latch_wait(whorl__worker(), t, &t->gate, "name look-up", 0, false);
+    int err = whorl__latch_wait(whorl__worker(), t, &t->gate, "name look-up", 0, WHORL__WAIT_LATCH);
 
     if (!err)
         return 0;
@@ -196,7 +196,7 @@ static int wait_for(struct request *r, struct whorl_task *t)
      * wait. */
     if (err == -ECANCELED)
         whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__CANCEL);
-    return whorl__latch_wait(whorl__worker(), t, &t->gate, "name look-up", 0, true);
+    return whorl__latch_wait(whorl__worker(), t, &t->gate, "name look-up", 0, WHORL__WAIT_MUST);
 }
 
 static struct request *new_request(struct whorl_task *t, const char *host, uint16_t port)

@@ -384,7 +384,7 @@ static bool run_elsewhere(struct whorl__worker *w, struct whorl_task *t, struct 
     whorl__store_relaxed(&fork->latch, (uintptr_t)0);
     bind_strand(w, strand, fork, t);
     whorl__ready_here(w, strand);
-    whorl__latch_wait(w, t, &fork->latch, "sync", (uintptr_t)fork, true);
+    whorl__latch_wait(w, t, &fork->latch, "sync", (uintptr_t)fork, WHORL__WAIT_SYNC);
     return true;
 }
 
@@ -591,5 +591,5 @@ void whorl__sync_slow(struct whorl_fork *fork)
         return;
     if (whorl__load_relaxed(&fork->latch) == WHORL__FORK_NOT_TAKEN)
         whorl__misuse("whorl_sync was given a fork that this task has not forked, or has synced before");
-    whorl__latch_wait(whorl__worker(), t, &fork->latch, "sync", (uintptr_t)fork, true);
+    whorl__latch_wait(whorl__worker(), t, &fork->latch, "sync", (uintptr_t)fork, WHORL__WAIT_SYNC);
 }

@@ -5,7 +5,6 @@
 #include "runtime/inspect.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -139,6 +138,7 @@ static void put_object(struct text *text, const struct whorl_task *t)
     case WHORL__WAIT_NONE:
         break;
     case WHORL__WAIT_LATCH:
+    case WHORL__WAIT_SYNC:
         put(text, " 0x");
         put_number(text, object, 16);
         break;
@@ -148,11 +148,6 @@ static void put_object(struct text *text, const struct whorl_task *t)
         put(text, " ns");
         break;
     default:
-        if (object > INT_MAX && (intptr_t)object > 0) { /* a fork */
-            put(text, " 0x");
-            put_number(text, object, 16);
-            break;
-        }
         put(text, " fd ");
         put(text, (intptr_t)object < 0 ? "-" : "");
         put_number(text, (intptr_t)object < 0 ? (uint64_t) - (intptr_t)object : object, 10);

@@ -202,9 +202,10 @@ bool whorl__anyone_neglects(const struct whorl__worker *w);
 
 /* Consumes a request to stop waiting: the error that the wait is to end with, or 0. */
 int whorl__cancel_take(struct whorl_task *t);
-/* Waits until *latch is opened. 0, or the error above. `reason` and `object` are for dumps. With `must` it cannot be cancelled. */
+/* Waits until *latch is opened. 0, or the error above. `reason` and `object` are for dumps. Only WHORL__WAIT_LATCH can be
+ * cancelled. */
 int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object,
-                      bool must);
+                      enum whorl__wait wait);
 /* Opens the latch: returns the task that waited, for the caller to make ready, or NULL. */
 struct whorl_task *whorl__latch_open(uintptr_t *latch);
 /* Gives the task's operation, filled in, to the reactor and waits until it has finished: then 0, and op->result is there. Or the

@@ -25,7 +25,8 @@ enum whorl__state {
 /* How a parked task can be brought back early. The object is found by the kind. */
 enum whorl__wait {
     WHORL__WAIT_NONE,  /* it is in none */
-    WHORL__WAIT_MUST,  /* not at all: for a latch that will be opened */
+    WHORL__WAIT_MUST,  /* not at all: for a latch that will be opened; a descriptor's last user will */
+    WHORL__WAIT_SYNC,  /* likewise: a fork's end will */
     WHORL__WAIT_LATCH, /* by taking it out of *wait_latch */
     WHORL__WAIT_TIMER, /* by stopping its sleep timer */
     WHORL__WAIT_OP,    /* by asking the reactor to cancel its operation */

@@ -127,8 +127,9 @@ static void publish_must(struct whorl__worker *w, struct whorl_task *t)
 }
 
 __attribute__((always_inline)) static inline int wait_for_latch(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch,
-                                                                const char *reason, uintptr_t object, bool must)
+                                                                const char *reason, uintptr_t object, enum whorl__wait wait)
 {
+    bool must = wait != WHORL__WAIT_LATCH;
     int err;
 
     /* Acquire: pairs with the exchange in whorl__latch_open; what was written before the latch was opened is visible. */
@@ -139,16 +140,16 @@ __attribute__((always_inline)) static inline int wait_for_latch(struct whorl__wo
             t->must_latch = latch;
         else
             whorl__store_relaxed(&t->wait_latch, latch);
-        begin(w, t, must ? WHORL__WAIT_MUST : WHORL__WAIT_LATCH, reason, object);
+        begin(w, t, wait, reason, object);
         w = whorl__leave(w, t, must ? publish_must : publish_latch);
     }
     return 0;
 }
 
 int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object,
-                      bool must)
+                      enum whorl__wait wait)
 {
-    return wait_for_latch(w, t, latch, reason, object, must);
+    return wait_for_latch(w, t, latch, reason, object, wait);
 }
 
 int whorl_join(struct whorl_task *t, intptr_t *result)
@@ -162,7 +163,7 @@ int whorl_join(struct whorl_task *t, intptr_t *result)
         return -EDEADLK;
     if (__builtin_expect(t->runtime != self->runtime, 0))
         whorl__misuse("whorl_join was given a task of another runtime: join it there, or on a thread with whorl_runtime_join");
-    err = wait_for_latch(w, self, &t->latch, "join", (uintptr_t)t, false);
+    err = wait_for_latch(w, self, &t->latch, "join", (uintptr_t)t, WHORL__WAIT_LATCH);
     if (err)
         return err;
     if (result)

@@ -60,13 +60,13 @@ struct whorl_task *whorl__latch_open(uintptr_t *latch)
 }
 
 int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object,
-                      bool must)
+                      enum whorl__wait wait)
 {
     (void)w;
     (void)t;
     (void)reason;
     (void)object;
-    (void)must;
+    (void)wait;
     while (whorl__load_acquire(latch) != WHORL__LATCH_OPEN)
         model_pause();
     return 0;
