@@ -6,6 +6,9 @@
 /* initial-exec: one load at a fixed offset, no call, also in the shared library; it costs 8 bytes of the static TLS block. */
 static _Thread_local struct whorl__worker *current __attribute__((tls_model("initial-exec")));
 
+static struct whorl_fork *nothing[1];
+struct whorl__forks whorl__forks_nobody = {.tail = nothing + 1, .low = WHORL__ALWAYS_LOW, .credit = 1, .head = nothing + 1};
+
 /* Read by the assembly of whorl/fork.h, which no compiler sees: `used` keeps it, under this name, whatever else is optimised away. */
 WHORL_API extern _Thread_local struct whorl__forks *whorl__forks_current;
 _Thread_local struct whorl__forks *whorl__forks_current __attribute__((used, tls_model("initial-exec"))) = &whorl__forks_nobody;

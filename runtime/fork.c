@@ -23,14 +23,8 @@
 /* A task that forks lets others run after this time. */
 #define SLICE WHORL_MS(1)
 
-/* Above everything: each sync goes the slow way. */
-#define ALWAYS_LOW ((const char *)UINTPTR_MAX)
-
 /* Free deques that a worker keeps. */
 #define KEPT_MAX 8
-
-static struct whorl_fork *nothing[1];
-struct whorl__forks whorl__forks_nobody = {.tail = nothing + 1, .low = ALWAYS_LOW, .credit = 1, .head = nothing + 1};
 
 static const char *reserve_of(const struct whorl_task *t)
 {
@@ -96,7 +90,7 @@ static void show(struct whorl__worker *w, struct whorl__deque *d)
 static void set_limits(struct whorl__deque *d, const struct whorl__runtime *rt, const struct whorl_task *t)
 {
     whorl__store_relaxed(&d->forks.limit, quick(rt) ? d->end : NULL);
-    d->forks.low = quick(rt) ? reserve_of(t) : ALWAYS_LOW;
+    d->forks.low = quick(rt) ? reserve_of(t) : WHORL__ALWAYS_LOW;
 }
 
 static struct whorl__deque *acquire(struct whorl__worker *w, struct whorl_task *t)

@@ -75,6 +75,9 @@ struct whorl_task *whorl__strand_end(struct whorl__worker *w, struct whorl_task 
 /* Passes a request to the strands of `t` that are under way. Any thread. */
 void whorl__strands_cancel(struct whorl_task *t, uint32_t bit);
 
+/* As `low`, above everything: each sync goes the slow way. */
+#define WHORL__ALWAYS_LOW ((const char *)UINTPTR_MAX)
+
 /* What a thread sees that is no worker; each worker has a copy, for tasks without a deque. A fork on it goes the slow way. */
 extern struct whorl__forks whorl__forks_nobody;
 /* What the inline functions see from now on, on this thread (runtime/current.c). */

@@ -59,6 +59,10 @@ struct whorl_task *whorl__latch_open(uintptr_t *latch)
     return NULL;
 }
 
+/* Of runtime/current.c. */
+static struct whorl_fork *no_fork[1];
+struct whorl__forks whorl__forks_nobody = {.tail = no_fork + 1, .low = WHORL__ALWAYS_LOW, .credit = 1, .head = no_fork + 1};
+
 int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object,
                       enum whorl__wait wait)
 {
