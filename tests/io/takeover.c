@@ -150,13 +150,13 @@ static intptr_t serve_beside_a_hog(void *arg)
     keep_the_worker(scene);
     for (int i = 0; i < SESSIONS; i++)
         CHECK_EQ(shutdown(scene->ends[i][1], SHUT_WR), 0); /* an answer that is under way still comes */
-    for (int i = 0; i < SESSIONS; i++) {
-        CHECK_EQ(whorl_join(sessions[i], NULL), 0);
-        CHECK_EQ(whorl_close(scene->ends[i][0]), 0);
-    }
-    pthread_join(client, NULL);
     for (int i = 0; i < SESSIONS; i++)
+        CHECK_EQ(whorl_join(sessions[i], NULL), 0);
+    pthread_join(client, NULL);
+    for (int i = 0; i < SESSIONS; i++) {
+        CHECK_EQ(whorl_close(scene->ends[i][0]), 0);
         close(scene->ends[i][1]);
+    }
     close(scene->gate[0]);
     close(scene->gate[1]);
     return (intptr_t)taken_over();
