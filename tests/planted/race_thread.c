@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Races on purpose, a task against a plain thread, which needs no io_uring: this program must fail where races are looked for. */
+#include "tests/planted/turns.h"
 #include "tests/support/test.h"
 
 #include <pthread.h>
 #include <whorl/whorl.h>
 
-static int shared;
-
 static void *write_it(void *arg)
 {
-    shared++;
+    write_by_turns(1);
     return arg;
 }
 
@@ -19,7 +18,7 @@ static intptr_t write_beside_a_thread(void *arg)
 
     if (!CHECK_EQ(pthread_create(&thread, NULL, write_it, NULL), 0))
         return -1;
-    shared++;
+    CHECK(write_by_turns(0));
     CHECK_EQ(pthread_join(thread, NULL), 0);
     return (intptr_t)arg;
 }
