@@ -112,7 +112,7 @@ static void wait_for_users(struct whorl__fd *e, int fd, struct whorl_task *t)
 {
     whorl__store_relaxed(&t->gate, (uintptr_t)0);
     e->closer = t;
-    cancel_all(t->runtime, fd);
+    cancel_all(whorl__runtime_of(t), fd);
     /* Release: pairs with the acquire in whorl__fd_release. */
     if (whorl__sub_acq_rel(&e->word, (uint64_t)1) == CLOSING + 1)
         return; /* they are all gone */

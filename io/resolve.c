@@ -96,7 +96,7 @@ static void answer(struct request *r)
         r->result = look_up(r->host, r->port, 0, &r->found);
     /* Release: pairs with the exchange or the gate in whorl__resolve; the result is visible there. */
     if (whorl__cas_seq_cst(&r->phase, &expected, (uint32_t)DONE)) {
-        rt = r->task->runtime;
+        rt = whorl__runtime_of(r->task);
         waiter = whorl__latch_open(&r->task->gate);
         if (waiter)
             whorl__ready(waiter);
@@ -189,7 +189,7 @@ static int wait_for(struct request *r, struct whorl_task *t)
     if (!err)
         return 0;
     if (whorl__cas_seq_cst(&r->phase, &expected, (uint32_t)ABANDONED)) {
-        whorl__add_seq_cst(&t->runtime->outside, (uint32_t)-1);
+        whorl__add_seq_cst(&whorl__runtime_of(t)->outside, (uint32_t)-1);
         return err;
     }
     /* The thread was faster and is about to open the gate: the answer is there and it wins; the request to stop is for the next
@@ -224,10 +224,10 @@ int whorl__resolve(struct whorl_task *t, const char *host, uint16_t port, struct
     if (!r)
         return -ENOMEM;
     whorl__store_relaxed(&t->gate, (uintptr_t)0);
-    whorl__add_seq_cst(&t->runtime->outside, 1);
+    whorl__add_seq_cst(&whorl__runtime_of(t)->outside, 1);
     err = enqueue(r);
     if (err) {
-        whorl__add_seq_cst(&t->runtime->outside, (uint32_t)-1);
+        whorl__add_seq_cst(&whorl__runtime_of(t)->outside, (uint32_t)-1);
         free(r);
         return err;
     }

@@ -219,6 +219,7 @@ int whorl__config_read(struct whorl__config *c, const struct whorl_options *opti
     const struct whorl_options *o = options ? options : &defaults;
 
     memset(c, 0, sizeof *c);
+    c->records_max = SIZE_MAX;
     if (o->size != sizeof *o) {
         whorl__say("whorl_options.size is %zu: set it to sizeof(struct whorl_options), %zu", o->size, sizeof *o);
         return -EINVAL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/fatal.h"
+#include "runtime/record.h"
 #include "runtime/current.h"
 #include "runtime/worker.h"
 #include <stdarg.h>
@@ -16,7 +17,7 @@ __attribute__((format(printf, 1, 0))) static void say(const char *format, va_lis
 
     n += wrote > 0 ? (size_t)wrote : 0;
     if (n < sizeof text && t)
-        n += (size_t)snprintf(text + n, sizeof text - n, "\n  in task \"%s\", spawned at %s", t->name, t->where);
+        n += (size_t)snprintf(text + n, sizeof text - n, "\n  in task \"%s\", spawned at %s", whorl__name_of(t), t->where);
     if (n > sizeof text - 2)
         n = sizeof text - 2;
     text[n++] = '\n';

@@ -44,7 +44,7 @@ struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_f
     whorl__add_seq_cst(&rt->visitors, 1);
     t = whorl__task_new(rt, NULL, fn, arg, options, where);
     if (t && !admit(rt)) {
-        whorl__task_free(rt, NULL, t);
+        whorl__record_put(rt, NULL, t);
         t = NULL;
     }
     if (t && options && options->worker)
@@ -67,18 +67,18 @@ int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
     whorl__check_handle(t, "whorl_runtime_join");
     if (w && w->current)
         whorl__misuse("whorl_runtime_join was called in a task, whose worker it would block: use whorl_join");
-    rt = t->runtime;
+    rt = whorl__runtime_of(t);
     whorl__add_seq_cst(&rt->visitors, 1);
     if (!whorl__cas_seq_cst(&t->latch, &seen, (uintptr_t)WHORL__LATCH_THREAD) && seen != WHORL__LATCH_OPEN)
         whorl__misuse(
             "whorl_runtime_join was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached",
-            t->name, t->where);
+            whorl__name_of(t), t->where);
     /* Acquire: pairs with the exchange in finish (task.c); the result is visible. */
     while (whorl__load_acquire(&t->latch) != WHORL__LATCH_OPEN)
         syscall(SYS_futex, futex_of(&t->latch), FUTEX_WAIT_PRIVATE, WHORL__LATCH_THREAD, NULL, NULL, 0);
     if (result)
         *result = t->result;
-    whorl__task_free(rt, NULL, t);
+    whorl__record_put(rt, NULL, t);
     whorl__add_seq_cst(&rt->visitors, (uint32_t)-1); /* the last touch of the runtime */
     return 0;
 }

@@ -28,7 +28,7 @@
 
 static const char *reserve_of(const struct whorl_task *t)
 {
-    size_t reserve = t->stack->size / RESERVE_PART;
+    size_t reserve = whorl__stack_size(t->stack) / RESERVE_PART;
 
     return t->stack->base + (reserve < RESERVE_MAX ? reserve : RESERVE_MAX);
 }
@@ -108,7 +108,7 @@ static struct whorl__deque *acquire(struct whorl__worker *w, struct whorl_task *
     whorl__spin_unlock(&d->lock);
     set_limits(d, w->runtime, t);
     d->forks.credit = w->credit;
-    t->deque = d;
+    whorl__store_relaxed(&t->deque, d);
     show(w, d);
     return d;
 }
@@ -126,11 +126,11 @@ void whorl__deque_release(struct whorl__worker *w, struct whorl_task *t)
 {
     struct whorl__deque *d = t->deque;
 
-    if (whorl__deque_filled(d) || (!t->root && whorl__load_relaxed(&t->strands)))
+    if (whorl__deque_filled(d) || (!t->root && whorl__load_relaxed(&whorl__rare(t)->strands)))
         whorl__misuse(
             "task \"%s\" (spawned at %s) ended with forks that it has not synced: sync each in the function that forked it",
-            t->name, t->where);
-    t->deque = NULL;
+            whorl__name_of(t), t->where);
+    whorl__store_relaxed(&t->deque, NULL);
     show(w, NULL);
     whorl__spin_lock(&d->lock);
     free_slots(d);
@@ -282,12 +282,9 @@ static intptr_t run_strand(void *arg)
 {
     struct whorl__worker *w;
     struct whorl_task *t = whorl__self("whorl_fork", &w);
-    whorl_ns deadline = t->deadline_at;
 
-    if (deadline != WHORL_NEVER) {
-        t->deadline_at = WHORL_NEVER;
-        whorl_deadline(deadline);
-    }
+    if (t->traits & WHORL__DATED)
+        whorl_deadline(whorl__deadline_of(t));
     run_fork(arg);
     return 0;
 }
@@ -303,7 +300,7 @@ static struct whorl_task *new_strand(struct whorl__worker *w, int stack_class)
     t->stack_class = (uint8_t)stack_class;
     if (whorl__lend_stack(w, t))
         return t;
-    whorl__task_free(w->runtime, w, t);
+    whorl__record_put(w->runtime, w, t);
     return NULL;
 }
 
@@ -311,32 +308,56 @@ static void drop_strand(struct whorl__worker *w, struct whorl_task *t)
 {
     whorl__stack_put(&w->stacks, t->stack);
     t->stack = NULL;
-    whorl__task_free(w->runtime, w, t);
+    whorl__record_put(w->runtime, w, t);
+}
+
+/* The list of a task's strands. */
+static void enter_list(struct whorl_task *root, struct whorl_task *t)
+{
+    struct whorl__rare *all = whorl__rare(root), *rare = whorl__rare(t);
+
+    whorl__spin_lock(&all->strand_lock);
+    rare->strand_next = all->strands;
+    rare->strand_before = NULL;
+    if (all->strands)
+        whorl__rare(all->strands)->strand_before = t;
+    whorl__store_relaxed(&all->strands, t);
+    whorl__spin_unlock(&all->strand_lock);
+}
+
+static void leave_list(struct whorl_task *root, struct whorl_task *t)
+{
+    struct whorl__rare *all = whorl__rare(root), *rare = whorl__rare(t);
+
+    whorl__spin_lock(&all->strand_lock);
+    if (rare->strand_before)
+        whorl__rare(rare->strand_before)->strand_next = rare->strand_next;
+    else
+        whorl__store_relaxed(&all->strands, rare->strand_next);
+    if (rare->strand_next)
+        whorl__rare(rare->strand_next)->strand_before = rare->strand_before;
+    whorl__spin_unlock(&all->strand_lock);
 }
 
 /* Makes `t` the strand that runs `fork` for `parent`, whose sync waits, or will, until it has: so the parent stays as it is. */
 static void bind_strand(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork, struct whorl_task *parent)
 {
     struct whorl_task *root = parent->root ? parent->root : parent;
+    whorl_ns deadline = whorl__deadline_of(parent);
 
     t->arg = fork;
     whorl__store_relaxed(&t->root, root);
-    t->deadline_at = whorl__load_relaxed(&parent->deadline_at);
+    if (deadline != WHORL_NEVER)
+        whorl__set_deadline_of(t, deadline);
     whorl__store_relaxed(&t->where, root->where);
-    for (size_t i = 0; i < sizeof t->name; i++)
-        whorl__store_relaxed(&t->name[i], root->name[i]);
-    whorl__spin_lock(&root->strand_lock);
-    t->strand_next = root->strands;
-    t->strand_before = NULL;
-    if (root->strands)
-        root->strands->strand_before = t;
-    whorl__store_relaxed(&root->strands, t);
-    whorl__spin_unlock(&root->strand_lock);
+    if (whorl__load_relaxed(&whorl__rare(root)->name[0]))
+        whorl__set_name(t, whorl__name_of(root));
+    enter_list(root, t);
     /* As in whorl_spawn_at: whorl__runtime_end sets the flag, fences, and looks at all records that are not free. */
     whorl__set_state(w, t, WHORL__READY);
     whorl__fence_seq_cst();
-    if (__builtin_expect(whorl__load_relaxed(&t->runtime->ending), 0))
-        whorl__runtime_spawned_late(t->runtime, t);
+    if (__builtin_expect(whorl__load_relaxed(&w->runtime->ending), 0))
+        whorl__runtime_spawned_late(w->runtime, t);
 }
 
 struct whorl_task *whorl__strand_end(struct whorl__worker *w, struct whorl_task *t)
@@ -344,28 +365,23 @@ struct whorl_task *whorl__strand_end(struct whorl__worker *w, struct whorl_task 
     struct whorl_task *root = t->root, *waiter;
     struct whorl_fork *fork = t->arg;
 
-    whorl__spin_lock(&root->strand_lock);
-    if (t->strand_before)
-        t->strand_before->strand_next = t->strand_next;
-    else
-        whorl__store_relaxed(&root->strands, t->strand_next);
-    if (t->strand_next)
-        t->strand_next->strand_before = t->strand_before;
-    whorl__spin_unlock(&root->strand_lock);
+    leave_list(root, t);
     whorl__store_relaxed(&t->root, NULL);
     waiter = whorl__latch_open(&fork->latch); /* the last touch: the fork dies with its sync, the root may */
-    whorl__task_free(w->runtime, w, t);
+    whorl__record_put(w->runtime, w, t);
     return waiter;
 }
 
 void whorl__strands_cancel(struct whorl_task *t, uint32_t bit)
 {
-    whorl__spin_lock(&t->strand_lock);
-    for (struct whorl_task *s = t->strands; s; s = s->strand_next) {
+    struct whorl__rare *rare = whorl__rare(t);
+
+    whorl__spin_lock(&rare->strand_lock);
+    for (struct whorl_task *s = rare->strands; s; s = whorl__rare(s)->strand_next) {
         whorl__or_seq_cst(&s->cancel, bit); /* C1 of wait.c */
         whorl__interrupt(s);
     }
-    whorl__spin_unlock(&t->strand_lock);
+    whorl__spin_unlock(&rare->strand_lock);
 }
 
 /* On a stack of its own, for want of room on this one. False: there is none to be had. */

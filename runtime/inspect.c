@@ -163,7 +163,7 @@ static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns no
     char name[WHORL__NAME_SIZE];
 
     for (size_t i = 0; i < sizeof name; i++)
-        name[i] = whorl__load_relaxed(&t->name[i]);
+        name[i] = whorl__load_relaxed(&whorl__rare(t)->name[i]);
     name[sizeof name - 1] = 0;
     put(text, "  task 0x");
     put_number(text, (uintptr_t)t, 16);
@@ -220,9 +220,9 @@ static void dump_runtime(struct text *text, struct whorl__runtime *rt)
     put(text, ", ");
     put_number(text, (uint64_t)rt->worker_count, 10);
     put(text, " workers\n");
-    /* Acquire: pairs with the exchange in new_slab (task.c). */
+    /* Acquire: pairs with the release in record.c. */
     for (struct whorl__record_slab *s = whorl__load_acquire(&rt->slabs); s; s = s->next)
-        for (int i = 0; i < WHORL__RECORDS_PER_SLAB; i++)
+        for (uint32_t i = 0; i < whorl__load_relaxed(&s->used); i++)
             if (whorl__load_relaxed(&s->tasks[i].state) != WHORL__FREE)
                 dump_task(text, &s->tasks[i], now);
     for (int i = 0; i < rt->worker_count; i++)

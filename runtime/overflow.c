@@ -63,7 +63,7 @@ static void report(const struct whorl__overflow_task *task)
     }
     add(&l, task->where);
     add(&l, "): its stack of ");
-    add_number(&l, task->stack->size);
+    add_number(&l, whorl__stack_size(task->stack));
     add(&l, " bytes is used up; give it more with whorl_spawn_options.stack_size or WHORL_STACK_SIZE\n");
     if (write(STDERR_FILENO, l.text, l.length) < 0)
         return; /* there is nobody to tell */
@@ -78,7 +78,7 @@ static bool is_overflow(const siginfo_t *info, struct whorl__overflow_task *task
     if (info->si_code <= 0 || !running_task(task))
         return false;
     base = (uintptr_t)task->stack->base;
-    return address < base && address >= base - task->stack->guard;
+    return address < base && address >= base - whorl__stack_guard();
 }
 
 /* Does what the program would do without us. For the default action that is to return with it in place: the instruction faults

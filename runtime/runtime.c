@@ -23,7 +23,7 @@ static bool cancels_at_end(struct whorl__runtime *rt)
 
 static void stop_task(struct whorl_task *t)
 {
-    whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__STOP); /* C1 of wait.c */
+    whorl__or_seq_cst(&t->cancel, (uint8_t)WHORL__STOP); /* C1 of wait.c */
     whorl__interrupt(t);
 }
 
@@ -35,7 +35,7 @@ void whorl__runtime_end(struct whorl__runtime *rt)
         return;
     whorl__fence_others(rt); /* partner: the push in whorl_spawn_at, before it reads `ending` */
     for (struct whorl__record_slab *s = whorl__load_acquire(&rt->slabs); s; s = s->next)
-        for (int i = 0; i < WHORL__RECORDS_PER_SLAB; i++) {
+        for (uint32_t i = 0; i < whorl__load_relaxed(&s->used); i++) {
             uint8_t state = whorl__load_relaxed(&s->tasks[i].state);
 
             if (state != WHORL__FREE && state != WHORL__ENDED)
@@ -57,7 +57,7 @@ static bool running(struct whorl__overflow_task *out)
 
     if (!t || !t->stack) /* it has ended but for its last steps */
         return false;
-    *out = (struct whorl__overflow_task){.stack = t->stack, .name = t->name, .where = t->where};
+    *out = (struct whorl__overflow_task){.stack = t->stack, .name = whorl__name_of(t), .where = t->where};
     return true;
 }
 
@@ -152,24 +152,21 @@ static int init_workers(struct whorl__runtime *rt)
 /* Says which tasks nobody joined, and frees all records. */
 static void fini_records(struct whorl__runtime *rt)
 {
-    struct whorl__record_slab *next;
     unsigned long unjoined = 0;
 
-    for (struct whorl__record_slab *s = rt->slabs; s; s = next) {
-        next = s->next;
-        for (int i = 0; i < WHORL__RECORDS_PER_SLAB; i++) {
+    for (struct whorl__record_slab *s = rt->slabs; s; s = s->next)
+        for (uint32_t i = 0; i < s->used; i++) {
             struct whorl_task *t = &s->tasks[i];
 
             if (t->state == WHORL__FREE)
                 continue;
             if (unjoined++ < REPORT_MAX)
                 whorl__say("task \"%s\" (spawned at %s) was never joined: join it, or give its handle up with whorl_detach",
-                           t->name, t->where);
+                           whorl__name_of(t), t->where);
         }
-        free(s);
-    }
     if (unjoined > REPORT_MAX)
         whorl__say("%lu more tasks were never joined", unjoined - REPORT_MAX);
+    whorl__records_free(rt);
 }
 
 static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *config, struct whorl__reactor *reactor)

@@ -163,10 +163,10 @@ void whorl__ready(struct whorl_task *t)
 {
     struct whorl__worker *w = whorl__worker();
 
-    if (w && w->runtime == t->runtime)
+    if (w && w->runtime == whorl__runtime_of(t))
         whorl__ready_here(w, t);
     else
-        post(t->runtime, t);
+        post(whorl__runtime_of(t), t);
 }
 
 void whorl__ready_there(struct whorl__runtime *rt, int index, struct whorl_task *t)

@@ -5,6 +5,7 @@
 
 #include "runtime/current.h"
 #include "runtime/fatal.h"
+#include "runtime/record.h"
 #include "runtime/worker.h"
 
 /* Switches from one look at the reactor, the timers and the inbox to the next, at most. */
@@ -227,8 +228,7 @@ struct whorl_task *whorl__task_new(struct whorl__runtime *rt, struct whorl__work
                                    const struct whorl_spawn_options *options, const char *where);
 /* Ends a task that never ran. */
 void whorl__task_fail(struct whorl__worker *w, struct whorl_task *t, intptr_t result);
-/* Returns a record that nobody has a handle to. `w` NULL: on a thread that is no worker. */
-void whorl__task_free(struct whorl__runtime *rt, struct whorl__worker *w, struct whorl_task *t);
+void whorl__set_name(struct whorl_task *t, const char *name);
 /* Aborts unless `t` can be the handle of a task; `call` names the public function. */
 void whorl__check_handle(const struct whorl_task *t, const char *call);
 /* Do no tasks live, nor any more come? Once the runtime is closed. */

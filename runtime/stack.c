@@ -109,7 +109,7 @@ static int make_guard(struct whorl__stack_pool *pool, char *memory)
 
 static void make_cold(struct whorl__stack *stack)
 {
-    madvise(stack->base, stack->size, MADV_DONTNEED);
+    madvise(stack->base, whorl__stack_size(stack), MADV_DONTNEED);
 #if defined(WHORL__TSAN)
     whorl__context_free_fiber(&stack->fiber);
 #endif
@@ -120,8 +120,7 @@ static void valgrind_register(struct whorl__stack *stack)
 {
 #if defined(VALGRIND_STACK_REGISTER)
     if (RUNNING_ON_VALGRIND) {
-        stack->valgrind_id = VALGRIND_STACK_REGISTER(stack->base, stack->base + stack->size - 1);
-        stack->valgrind = 1;
+        stack->valgrind_id = VALGRIND_STACK_REGISTER(stack->base, stack->base + whorl__stack_size(stack) - 1) + 1;
     }
 #endif
     (void)stack;
@@ -130,8 +129,8 @@ static void valgrind_register(struct whorl__stack *stack)
 static void valgrind_deregister(struct whorl__stack *stack)
 {
 #if defined(VALGRIND_STACK_REGISTER)
-    if (stack->valgrind)
-        VALGRIND_STACK_DEREGISTER(stack->valgrind_id);
+    if (stack->valgrind_id)
+        VALGRIND_STACK_DEREGISTER(stack->valgrind_id - 1);
 #endif
     (void)stack;
 }
@@ -161,9 +160,8 @@ static int slab_cut(struct whorl__stack_pool *pool, struct whorl__stack_slab *sl
         if (err < 0)
             return slab->count ? 0 : err;
         stack->base = guard + pool->guard;
-        stack->guard = (uint32_t)pool->guard;
-        stack->size = slab->stride - pool->guard;
-        stack->class = (uint16_t) class;
+        stack->size_kib = (uint16_t)((slab->stride - pool->guard) >> 10);
+        stack->class = (uint8_t) class;
         valgrind_register(stack);
     }
     return 0;
@@ -211,6 +209,7 @@ static struct whorl__stack *batch_pop(struct whorl__stack **list, size_t *count)
     if (batch) {
         *list = batch->chain;
         *count -= batch->batch;
+        batch->owner = NULL; /* where `chain` was */
     }
     return batch;
 }
@@ -243,7 +242,7 @@ static struct whorl__stack *depot_stock(struct whorl__stack_depot *depot, struct
             stack->next = first;
             first = stack;
         }
-        first->batch = n;
+        first->batch = (uint8_t)n;
         batch_push(&depot->cold, &depot->cold_count, first);
     }
     depot->created += slab->count;
@@ -334,6 +333,13 @@ static struct whorl__stack *pool_grow(struct whorl__stack_pool *pool, int class)
     return batch;
 }
 
+size_t whorl__stack_guard(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    return page > GUARD_MIN ? page : GUARD_MIN;
+}
+
 int whorl__stack_pool_init(struct whorl__stack_pool *pool, unsigned flags)
 {
     size_t maps;
@@ -342,7 +348,7 @@ int whorl__stack_pool_init(struct whorl__stack_pool *pool, unsigned flags)
     if (flags & ~WHORL__STACK_NO_GUARD_INSTALL)
         return -EINVAL;
     pool->page = (size_t)sysconf(_SC_PAGESIZE);
-    pool->guard = pool->page > GUARD_MIN ? pool->page : GUARD_MIN;
+    pool->guard = whorl__stack_guard();
     pool->guard_install = !(flags & WHORL__STACK_NO_GUARD_INSTALL) && guard_install_works(pool->page);
     pool->stacks_max = SIZE_MAX;
     if (!pool->guard_install) {
@@ -419,7 +425,7 @@ void whorl__stack_spill(struct whorl__stack_cache *cache, int class)
 
     if (shelf->spare)
         depot_put(&cache->pool->depots[class], shelf->spare, classes[class].warm_min);
-    shelf->top->batch = shelf->count;
+    shelf->top->batch = (uint8_t)shelf->count;
     shelf->spare = shelf->top;
     shelf->top = NULL;
     shelf->count = 0;

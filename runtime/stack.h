@@ -22,20 +22,28 @@ enum { WHORL__STACK_CLASSES = 5 };
 
 /* Describes a stack from outside of it, so that a cold one stays untouched. */
 struct whorl__stack {
-    char *base;                 /* the lowest usable byte, right above the guard; constant */
-    size_t size;                /* usable bytes; constant */
-    void *owner;                /* whom it is lent to: the borrower's to set, for debuggers */
-    struct whorl__stack *next;  /* in the same batch */
-    struct whorl__stack *chain; /* first of a batch in the pool: the first of the next batch */
-    uint32_t batch;             /* likewise: how many stacks the batch has */
-    uint16_t class;             /* constant */
-    uint16_t valgrind;          /* 1: known to Valgrind as number valgrind_id */
-    uint32_t valgrind_id;
-    uint32_t guard; /* bytes that fault, right below base; constant */
+    char *base;                /* the lowest usable byte, right above the guard; constant */
+    struct whorl__stack *next; /* in the same batch */
+    union {
+        void *owner;                /* whom it is lent to: the borrower's to set, for debuggers */
+        struct whorl__stack *chain; /* first of a batch in the pool: the first of the next batch */
+    };
+    uint32_t valgrind_id; /* Valgrind's number for it, plus one; 0: it knows nothing of it */
+    uint16_t size_kib;    /* usable; constant */
+    uint8_t class;        /* constant */
+    uint8_t batch;        /* first of a batch in the pool: how many stacks the batch has */
 #if defined(WHORL__TSAN)
     void *fiber;
 #endif
 };
+
+static inline size_t whorl__stack_size(const struct whorl__stack *stack)
+{
+    return (size_t)stack->size_kib << 10;
+}
+
+/* Bytes that fault, right below the base of each. */
+size_t whorl__stack_guard(void);
 
 struct whorl__stack_slab;
 
@@ -133,9 +141,9 @@ static inline void whorl__stack_put(struct whorl__stack_cache *cache, struct who
 static inline void whorl__stack_context(struct whorl__stack *stack, struct whorl__context *c, whorl__context_entry entry)
 {
 #if defined(WHORL__TSAN)
-    whorl__context_init_fiber(c, stack->base, stack->size, entry, &stack->fiber);
+    whorl__context_init_fiber(c, stack->base, whorl__stack_size(stack), entry, &stack->fiber);
 #else
-    whorl__context_init(c, stack->base, stack->size, entry);
+    whorl__context_init(c, stack->base, whorl__stack_size(stack), entry);
 #endif
 }
 

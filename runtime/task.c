@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a task: its record, its handle, its end. */
 #include "runtime/foreign.h"
+#include "runtime/record.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
@@ -12,122 +13,23 @@
  * the joiner ends too and is joined, and so on. */
 #define HANDOFFS_MAX 3
 
-/* Free records that a worker keeps; what is more goes to the runtime, half of it at a time. */
-#define RECORDS_MAX (2 * WHORL__RECORDS_PER_SLAB)
-
-static struct whorl_task *new_slab(struct whorl__runtime *rt)
-{
-    struct whorl__record_slab *slab = aligned_alloc(_Alignof(struct whorl__record_slab), sizeof *slab);
-    struct whorl__record_slab *before;
-
-    if (!slab)
-        return NULL;
-    memset(slab, 0, sizeof *slab);
-    for (int i = 0; i < WHORL__RECORDS_PER_SLAB; i++) {
-        struct whorl_task *t = &slab->tasks[i];
-
-        t->runtime = rt;
-        t->sleep.kind = WHORL__TIMER_SLEEP;
-        t->deadline.kind = WHORL__TIMER_DEADLINE;
-        t->deadline_at = WHORL_NEVER;
-        t->next = i + 1 < WHORL__RECORDS_PER_SLAB ? t + 1 : NULL;
-    }
-    before = whorl__load_relaxed(&rt->slabs);
-    do {
-        slab->next = before;
-    } while (!whorl__cas_acq_rel(&rt->slabs, &before, slab)); /* release: pairs with the acquire in dumps */
-    return slab->tasks;
-}
-
-/* A list of free records: as many as there are in a slab, or fewer. */
-static struct whorl_task *take_records(struct whorl__runtime *rt, uint32_t max, uint32_t *n)
-{
-    struct whorl_task *first, *last;
-
-    whorl__spin_lock(&rt->record_lock);
-    first = last = rt->records;
-    for (*n = first ? 1 : 0; last && *n < max && last->next; ++*n)
-        last = last->next;
-    if (last) {
-        rt->records = last->next;
-        last->next = NULL;
-    }
-    whorl__spin_unlock(&rt->record_lock);
-    return first;
-}
-
-static void give_records(struct whorl__runtime *rt, struct whorl_task *first, struct whorl_task *last)
-{
-    whorl__spin_lock(&rt->record_lock);
-    last->next = rt->records;
-    rt->records = first;
-    whorl__spin_unlock(&rt->record_lock);
-}
-
-static bool refill(struct whorl__runtime *rt, struct whorl__worker *w)
-{
-    w->records = take_records(rt, WHORL__RECORDS_PER_SLAB, &w->record_count);
-    if (!w->records) {
-        w->records = new_slab(rt);
-        w->record_count = w->records ? WHORL__RECORDS_PER_SLAB : 0;
-    }
-    return w->records != NULL;
-}
-
-static struct whorl_task *get_record_outside(struct whorl__runtime *rt)
-{
-    uint32_t n;
-    struct whorl_task *t = take_records(rt, 1, &n);
-
-    if (t)
-        return t;
-    t = new_slab(rt);
-    if (t)
-        give_records(rt, t->next, t + WHORL__RECORDS_PER_SLAB - 1);
-    return t;
-}
-
-static inline struct whorl_task *get_record(struct whorl__runtime *rt, struct whorl__worker *w)
-{
-    struct whorl_task *t;
-
-    if (!w)
-        return get_record_outside(rt);
-    if (__builtin_expect(!w->records, 0) && !refill(rt, w))
-        return NULL;
-    t = w->records;
-    w->records = t->next;
-    w->record_count--;
-    return t;
-}
-
-void whorl__task_free(struct whorl__runtime *rt, struct whorl__worker *w, struct whorl_task *t)
-{
-    whorl__store_relaxed(&t->state, WHORL__FREE);
-    if (!w) {
-        give_records(rt, t, t);
-        return;
-    }
-    t->next = w->records;
-    w->records = t;
-    if (__builtin_expect(++w->record_count > RECORDS_MAX, 0)) {
-        struct whorl_task *last = t;
-
-        for (int i = 1; i < WHORL__RECORDS_PER_SLAB; i++)
-            last = last->next;
-        w->records = last->next;
-        w->record_count -= WHORL__RECORDS_PER_SLAB;
-        give_records(rt, t, last);
-    }
-}
-
 /* A dump may be reading it: as atomic bytes, and the last stays 0. */
-static void set_name(struct whorl_task *t, const char *name)
+void whorl__set_name(struct whorl_task *t, const char *name)
 {
-    size_t length = strnlen(name, sizeof t->name - 1);
+    char *to = whorl__rare(t)->name;
+    size_t length = strnlen(name, WHORL__NAME_SIZE - 1);
 
-    for (size_t i = 0; i < sizeof t->name - 1; i++)
-        whorl__store_relaxed(&t->name[i], i < length ? name[i] : 0);
+    for (size_t i = 0; i < WHORL__NAME_SIZE - 1; i++)
+        whorl__store_relaxed(&to[i], i < length ? name[i] : 0);
+    t->traits |= WHORL__NAMED;
+}
+
+/* Its record is as a new one then. */
+static void drop_traits(struct whorl_task *t)
+{
+    if (t->traits & WHORL__NAMED)
+        whorl__set_name(t, "");
+    t->traits = 0;
 }
 
 static bool apply_options(struct whorl__runtime *rt, struct whorl_task *t, const struct whorl_spawn_options *o)
@@ -140,7 +42,7 @@ static bool apply_options(struct whorl__runtime *rt, struct whorl_task *t, const
         return false;
     t->stack_class = (uint8_t) class;
     if (o->name)
-        set_name(t, o->name);
+        whorl__set_name(t, o->name);
     return true;
 }
 
@@ -148,20 +50,20 @@ static bool apply_options(struct whorl__runtime *rt, struct whorl_task *t, const
 static inline struct whorl_task *new_task(struct whorl__runtime *rt, struct whorl__worker *w, whorl_fn fn, void *arg,
                                           const struct whorl_spawn_options *options, const char *where)
 {
-    struct whorl_task *t = get_record(rt, w);
+    struct whorl_task *t = whorl__record_get(rt, w);
 
     if (!t)
         return NULL;
     t->fn = fn;
     t->arg = arg;
     t->stack_class = (uint8_t)rt->config.stack_class;
-    if (__builtin_expect(t->name[0], 0))
-        set_name(t, "");
+    if (__builtin_expect(t->traits, 0))
+        drop_traits(t);
     whorl__store_relaxed(&t->latch, (uintptr_t)0);
-    whorl__store_relaxed(&t->cancel, 0u);
+    whorl__store_relaxed(&t->cancel, (uint8_t)0);
     whorl__store_relaxed(&t->where, where);
     if (__builtin_expect(options != NULL, 0) && !apply_options(rt, t, options)) {
-        whorl__task_free(rt, w, t);
+        whorl__record_put(rt, w, t);
         return NULL;
     }
     return t;
@@ -173,14 +75,20 @@ struct whorl_task *whorl__task_new(struct whorl__runtime *rt, struct whorl__work
     return new_task(rt, w, fn, arg, options, where);
 }
 
+static void drop_deadline(struct whorl_task *t)
+{
+    struct whorl__rare *rare = whorl__rare(t);
+
+    whorl__timer_stop(&rare->deadline);
+    whorl__store_relaxed(&rare->deadline.heap, NULL);
+    whorl__store_relaxed(&rare->deadline_left, (whorl_ns)0);
+}
+
 /* What a task has besides its record, its stack and its result. */
 static inline void drop_belongings(struct whorl__worker *w, struct whorl_task *t)
 {
-    if (whorl__load_relaxed(&t->deadline.heap)) {
-        whorl__timer_stop(&t->deadline);
-        whorl__store_relaxed(&t->deadline.heap, NULL);
-    }
-    whorl__store_relaxed(&t->deadline_at, WHORL_NEVER);
+    if (__builtin_expect(t->traits & WHORL__DATED, 0))
+        drop_deadline(t);
     if (__builtin_expect(t->deque != NULL, 0))
         whorl__deque_release(w, t);
     t->stack = NULL;
@@ -206,7 +114,7 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
      * record is the joiner's. */
     waiter = whorl__xchg_seq_cst(&t->latch, (uintptr_t)WHORL__LATCH_OPEN);
     if (waiter == WHORL__LATCH_DETACHED)
-        whorl__task_free(w->runtime, w, t);
+        whorl__record_put(w->runtime, w, t);
     else if (waiter == WHORL__LATCH_THREAD)
         whorl__foreign_wake(&t->latch);
     /* Release: pairs with the fence in whorl__quiet; what this task spawned is counted there too. */
@@ -294,8 +202,8 @@ void whorl_detach(struct whorl_task *t)
     if (expected != WHORL__LATCH_OPEN)
         whorl__misuse(
             "whorl_detach was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached before",
-            t->name, t->where);
-    whorl__task_free(t->runtime, w && w->runtime == t->runtime ? w : NULL, t);
+            whorl__name_of(t), t->where);
+    whorl__record_put(whorl__runtime_of(t), w && w->runtime == whorl__runtime_of(t) ? w : NULL, t);
 }
 
 int whorl_result(struct whorl_task *t, intptr_t *result)
@@ -312,9 +220,10 @@ int whorl_result(struct whorl_task *t, intptr_t *result)
 void whorl_cancel(struct whorl_task *t)
 {
     whorl__check_handle(t, "whorl_cancel");
-    whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__CANCEL); /* C1 of wait.c */
+    whorl__or_seq_cst(&t->cancel, (uint8_t)WHORL__CANCEL); /* C1 of wait.c */
     whorl__interrupt(t);
-    whorl__strands_cancel(t, WHORL__CANCEL);
+    if (whorl__load_relaxed(&t->deque)) /* else it has none */
+        whorl__strands_cancel(t, WHORL__CANCEL);
 }
 
 struct whorl_task *whorl_self(void)
@@ -335,7 +244,7 @@ int whorl_in_task(void)
 const char *whorl_name(const struct whorl_task *t)
 {
     whorl__check_handle(t, "whorl_name");
-    return t->name;
+    return whorl__name_of(t);
 }
 
 bool whorl__quiet(struct whorl__runtime *rt)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The record of a task. Records come from slabs that are freed only with the runtime, and are used again for later tasks: a late
- * waker or canceller that still has the address finds a record, if perhaps another task's, and what it then tries fails, or
- * hits a task that was cancelled too. Every protocol below relies on that. */
+/* The record of a task. Records come from slabs (record.h) that are freed only with the runtime, and are used again for later
+ * tasks: a late waker or canceller that still has the address finds a record, if perhaps another task's, and what it then tries
+ * fails, or hits a task that was cancelled too. Every protocol below relies on that. */
 #ifndef WHORL_RUNTIME_TASK_H
 #define WHORL_RUNTIME_TASK_H
 
@@ -48,12 +48,15 @@ enum {
     WHORL__LATCH_THREAD = 3,   /* an OS thread waits (runtime/foreign.c) */
 };
 
-enum { WHORL__TIMER_SLEEP, WHORL__TIMER_DEADLINE };
-
-#define WHORL__NAME_SIZE 24
+/* What most tasks never have. Bits of whorl_task.traits, the task's own; whoever makes it sets them first. */
+enum {
+    WHORL__NAMED = 1, /* a name */
+    WHORL__DATED = 2, /* a deadline, or it had one */
+};
 
 /* What a task touches each time it waits comes first, in as few cache lines as may be: with hundreds of connections on a worker the
- * lines of one are cold when its turn comes. */
+ * lines of one are cold when its turn comes. What few tasks use is apart (struct whorl__rare): the memory of a million that do
+ * not is never touched. */
 struct whorl_task {
     struct whorl__context context; /* valid while it is neither running nor new */
 
@@ -62,42 +65,33 @@ struct whorl_task {
     struct whorl__stack *stack; /* NULL before its first run */
 
     /* Anyone, atomic. */
-    uint32_t cancel;     /* bits, see above */
+    uint8_t cancel;      /* bits, see above */
     uint8_t state, wait; /* enum whorl__state, enum whorl__wait; written by whoever moves the task */
     bool interrupted;    /* its wait ended early; written by whoever wakes it, read by itself */
     uint8_t stack_class; /* constant while it lives */
+    uint8_t traits;      /* bits, see above */
 
     /* For dumps, atomic and relaxed. */
     whorl_ns since;     /* of the present state, by its worker's last reading of the clock */
     const char *reason; /* what it waits for: a string that lives as long as the program */
     uintptr_t object;   /* a descriptor, a task, a time; the reason tells */
 
-    struct whorl__runtime *runtime; /* constant after init */
+    struct whorl_task *root; /* the task that this is a strand of (runtime/fork.h), NULL: it is a task itself; constant while it runs */
 
     struct whorl__op op __attribute__((aligned(64)));
-    struct whorl__deque *deque; /* of its forks; NULL until the first. The task's own, and its worker's */
+    struct whorl__deque *deque; /* of its forks; NULL until the first. Written by the task, and its worker's; a canceller looks
+                                   whether there is one, relaxed */
 
     uintptr_t latch __attribute__((aligned(64))); /* anyone, atomic: opened when it ends */
     uintptr_t gate;        /* likewise: for waits on something that is no task, opened by whom the wait is for */
     uintptr_t *wait_latch; /* with WHORL__WAIT_LATCH: anyone, atomic. In a record, or it could be gone when a canceller looks */
-    uintptr_t *must_latch; /* with WHORL__WAIT_MUST: the task's own */
     whorl_fn fn;
-    void *arg;
-    intptr_t result; /* written before the latch is opened, read after */
-
-    struct whorl__timer sleep;
-    struct whorl__timer deadline;
-    whorl_ns deadline_at; /* guarded by the lock of the deadline timer's heap while that runs, else the task's own; thieves of its
-                             forks read it, relaxed */
-
-    /* Strands: runtime/fork.h. */
-    struct whorl_task *root; /* the task that this is a strand of, NULL: it is a task itself; constant while it runs */
-    struct whorl__spinlock strand_lock;
-    struct whorl_task *strands;                     /* of a task, under its strand_lock */
-    struct whorl_task *strand_before, *strand_next; /* of a strand, under its root's */
-
+    union {
+        void *arg;       /* until it is started; of a strand, its fork */
+        intptr_t result; /* written before the latch is opened, read after */
+    };
     const char *where; /* spawn site; for dumps, atomic and relaxed */
-    char name[WHORL__NAME_SIZE];
+    struct whorl__timer sleep;
 } __attribute__((aligned(64)));
 
 #endif

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* mremap */
 #include "runtime/timer.h"
 #include <errno.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
-#define ARITY 4
+#define ARITY        4
+#define CAPACITY_MIN 1024 /* slots: a few pages, of which those not touched cost nothing */
+
+static size_t bytes_of(uint32_t capacity)
+{
+    return capacity * sizeof(struct whorl__timer_slot);
+}
 
 void whorl__timers_init(struct whorl__timers *h)
 {
@@ -12,7 +19,8 @@ void whorl__timers_init(struct whorl__timers *h)
 
 void whorl__timers_fini(struct whorl__timers *h)
 {
-    free(h->slots);
+    if (h->capacity)
+        munmap(h->slots, bytes_of(h->capacity));
     whorl__timers_init(h);
 }
 
@@ -54,12 +62,14 @@ static void note_next(struct whorl__timers *h)
     whorl__store_relaxed(&h->next, h->count ? h->slots[0].when : WHORL_NEVER);
 }
 
+/* By mapping: the kernel moves pages, where realloc would copy millions of slots under the lock and keep the old ones for later. */
 static int grow(struct whorl__timers *h)
 {
-    uint32_t capacity = h->capacity ? h->capacity * 2 : 64;
-    struct whorl__timer_slot *slots = realloc(h->slots, capacity * sizeof *slots);
+    uint32_t capacity = h->capacity ? h->capacity * 2 : CAPACITY_MIN;
+    void *slots = h->capacity ? mremap(h->slots, bytes_of(h->capacity), bytes_of(capacity), MREMAP_MAYMOVE)
+                              : mmap(NULL, bytes_of(capacity), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (!slots)
+    if (slots == MAP_FAILED)
         return -ENOMEM;
     h->slots = slots;
     h->capacity = capacity;
@@ -68,7 +78,6 @@ static int grow(struct whorl__timers *h)
 
 void whorl__timers_again(struct whorl__timers *h, struct whorl__timer *t, whorl_ns when)
 {
-    t->when = when;
     h->count++;
     sift_up(h, h->count - 1, (struct whorl__timer_slot){when, t});
     note_next(h);

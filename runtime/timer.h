@@ -12,12 +12,10 @@
 
 struct whorl__timers;
 
-/* Lives in a task's record. */
+/* Lives in a task's record. When it is due stands in its slot of the heap. */
 struct whorl__timer {
-    whorl_ns when;              /* guarded by the heap's lock while in a heap */
     struct whorl__timers *heap; /* the one it is in, or was in last; written under that heap's lock, read without it */
     uint32_t index;             /* place in the heap plus one, 0: in none; guarded by the heap's lock */
-    uint8_t kind;               /* the scheduler's; constant while in a heap */
 };
 
 struct whorl__timer_slot {
@@ -43,6 +41,12 @@ bool whorl__timer_stop(struct whorl__timer *t);
 
 /* Locks the heap that `t` is in and returns it; NULL: in none. For changing what belongs to a running timer. Any thread. */
 struct whorl__timers *whorl__timer_lock(struct whorl__timer *t);
+
+/* When `t`, which is in `h`, is due. The caller holds the lock. */
+static inline whorl_ns whorl__timer_when(const struct whorl__timers *h, const struct whorl__timer *t)
+{
+    return h->slots[t->index - 1].when;
+}
 
 /* Takes the first timer that is due at `now` out of `h`, whose lock the caller holds; NULL: none is. */
 struct whorl__timer *whorl__timers_due(struct whorl__timers *h, whorl_ns now);

@@ -42,7 +42,7 @@ int whorl__cancel_take(struct whorl_task *t)
     }
     if (bits & WHORL__TIMEOUT)
         return -ETIMEDOUT;
-    whorl__and_seq_cst(&t->cancel, ~(uint32_t)WHORL__NO_TIMER);
+    whorl__and_seq_cst(&t->cancel, ~(uint8_t)WHORL__NO_TIMER);
     return -ENOMEM;
 }
 
@@ -72,6 +72,7 @@ static void wake_interrupted(struct whorl_task *t)
 
 void whorl__interrupt(struct whorl_task *t)
 {
+    struct whorl__runtime *rt = whorl__runtime_of(t);
     uintptr_t expected = (uintptr_t)t;
 
     whorl__fence_seq_cst();                  /* between C1 and C2 */
@@ -88,7 +89,7 @@ void whorl__interrupt(struct whorl_task *t)
             wake_interrupted(t);
         break;
     case WHORL__WAIT_OP:
-        if (t->runtime->ops->cancel(t->runtime->reactor, &t->op))
+        if (rt->ops->cancel(rt->reactor, &t->op))
             whorl__op_withdrawn(&t->op);
         break;
     default:
@@ -108,7 +109,7 @@ static bool await(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latc
         whorl__fatal(
             "task \"%s\" (spawned at %s) waits for a task that another one waits for already, or that was detached: join a "
             "task once",
-            t->name, t->where);
+            whorl__name_of(t), t->where);
     whorl__ready_here(w, t);
     return false;
 }
@@ -123,7 +124,7 @@ static void publish_latch(struct whorl__worker *w, struct whorl_task *t)
 /* A latch that must be waited for may lie on a stack: cancellers, who may come late, never see it. */
 static void publish_must(struct whorl__worker *w, struct whorl_task *t)
 {
-    await(w, t, t->must_latch);
+    await(w, t, w->committed);
 }
 
 __attribute__((always_inline)) static inline int wait_for_latch(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch,
@@ -137,7 +138,7 @@ __attribute__((always_inline)) static inline int wait_for_latch(struct whorl__wo
         if (!must && (err = whorl__cancel_take(t)) != 0)
             return err;
         if (must)
-            t->must_latch = latch;
+            w->committed = latch;
         else
             whorl__store_relaxed(&t->wait_latch, latch);
         begin(w, t, wait, reason, object);
@@ -161,14 +162,14 @@ int whorl_join(struct whorl_task *t, intptr_t *result)
     whorl__check_handle(t, "whorl_join");
     if (t == self || t == self->root)
         return -EDEADLK;
-    if (__builtin_expect(t->runtime != self->runtime, 0))
+    if (__builtin_expect(whorl__runtime_of(t) != w->runtime, 0))
         whorl__misuse("whorl_join was given a task of another runtime: join it there, or on a thread with whorl_runtime_join");
     err = wait_for_latch(w, self, &t->latch, "join", (uintptr_t)t, WHORL__WAIT_LATCH);
     if (err)
         return err;
     if (result)
         *result = t->result;
-    whorl__task_free(t->runtime, whorl__worker(), t);
+    whorl__record_put(whorl__runtime_of(t), whorl__worker(), t);
     return 0;
 }
 
@@ -206,7 +207,7 @@ void whorl__op_withdrawn(struct whorl__op *op)
 {
     struct whorl_task *t = CONTAINER_OF(op, struct whorl_task, op);
 
-    whorl__add_relaxed(&t->runtime->withdrawn, 1);
+    whorl__add_relaxed(&whorl__runtime_of(t)->withdrawn, 1);
     whorl__ready(t);
 }
 
@@ -222,12 +223,14 @@ void whorl__op_done(struct whorl__worker *w, struct whorl__op *op)
 /* The task's deadline has passed, or it was moved meanwhile. True: the task is to be interrupted, without the lock. */
 static bool deadline_due(struct whorl__timers *h, struct whorl_task *t, whorl_ns now)
 {
-    if (t->deadline_at > now) {
-        if (t->deadline_at != WHORL_NEVER)
-            whorl__timers_again(h, &t->deadline, t->deadline_at);
+    whorl_ns deadline = whorl__deadline_of(t);
+
+    if (deadline > now) {
+        if (deadline != WHORL_NEVER)
+            whorl__timers_again(h, &whorl__rare(t)->deadline, deadline);
         return false;
     }
-    whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__TIMEOUT); /* C1 */
+    whorl__or_seq_cst(&t->cancel, (uint8_t)WHORL__TIMEOUT); /* C1 */
     return true;
 }
 
@@ -240,16 +243,16 @@ void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h)
 
         whorl__spin_lock(&h->lock);
         timer = whorl__timers_due(h, w->now);
-        if (timer && timer->kind == WHORL__TIMER_DEADLINE)
-            hit = deadline_due(h, CONTAINER_OF(timer, struct whorl_task, deadline), w->now);
+        if (timer && whorl__is_deadline(timer))
+            hit = deadline_due(h, whorl__task_of_deadline(timer), w->now);
         whorl__spin_unlock(&h->lock);
         if (!timer)
             return;
         if (!hit)
             continue;
         whorl__count(&w->stats.timers_fired, 1);
-        if (timer->kind == WHORL__TIMER_DEADLINE) {
-            whorl__interrupt(CONTAINER_OF(timer, struct whorl_task, deadline));
+        if (whorl__is_deadline(timer)) {
+            whorl__interrupt(whorl__task_of_deadline(timer));
         } else {
             t = CONTAINER_OF(timer, struct whorl_task, sleep);
             whorl__store_relaxed(&t->state, WHORL__READY);
@@ -299,8 +302,8 @@ void whorl_yield(void)
 /* T2 for a timer. */
 static void publish_sleep(struct whorl__worker *w, struct whorl_task *t)
 {
-    if (whorl__timer_start(&w->timers, &t->sleep, t->sleep.when) < 0) {
-        whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__NO_TIMER);
+    if (whorl__timer_start(&w->timers, &t->sleep, (whorl_ns)whorl__load_relaxed(&t->object)) < 0) {
+        whorl__or_seq_cst(&t->cancel, (uint8_t)WHORL__NO_TIMER);
         wake_interrupted(t);
         return;
     }
@@ -319,7 +322,6 @@ static int sleep_until(struct whorl__worker *w, struct whorl_task *t, whorl_ns w
         return whorl__cancel_take(t);
     }
     do {
-        t->sleep.when = when;
         begin(w, t, WHORL__WAIT_TIMER, "sleep until", (uintptr_t)when);
         w = whorl__leave(w, t, publish_sleep);
         if (!whorl__load_relaxed(&t->interrupted))
@@ -348,28 +350,29 @@ int whorl_sleep(whorl_ns duration)
 /* Makes `t`'s deadline `when`, in whose heap's lock the caller has looked that nothing needs to be armed anew. */
 static void store_deadline(struct whorl_task *t, whorl_ns when)
 {
-    whorl__store_relaxed(&t->deadline_at, when);
+    whorl__set_deadline_of(t, when);
     if (whorl__load_relaxed(&t->cancel) & WHORL__TIMEOUT)
-        whorl__and_seq_cst(&t->cancel, ~(uint32_t)WHORL__TIMEOUT);
+        whorl__and_seq_cst(&t->cancel, (uint8_t)~WHORL__TIMEOUT);
 }
 
 whorl_ns whorl_deadline(whorl_ns when)
 {
     struct whorl__worker *w;
     struct whorl_task *t = whorl__self("whorl_deadline", &w);
-    struct whorl__timers *h = whorl__timer_lock(&t->deadline);
-    whorl_ns before = t->deadline_at;
-    bool armed = h && t->deadline.when <= when;
+    struct whorl__timer *timer = &whorl__rare(t)->deadline;
+    struct whorl__timers *h = whorl__timer_lock(timer);
+    whorl_ns before = whorl__deadline_of(t);
+    bool armed = h && whorl__timer_when(h, timer) <= when;
 
     /* Armed for an earlier time: it will look again then. So a deadline that is moved with each request costs a store. */
     if (h && !armed) {
         whorl__spin_unlock(&h->lock);
-        whorl__timer_stop(&t->deadline);
+        whorl__timer_stop(timer);
     }
     store_deadline(t, when);
     if (armed)
         whorl__spin_unlock(&h->lock);
-    else if (when != WHORL_NEVER && whorl__timer_start(&w->timers, &t->deadline, when) < 0)
-        whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__NO_TIMER);
+    else if (when != WHORL_NEVER && whorl__timer_start(&w->timers, timer, when) < 0)
+        whorl__or_seq_cst(&t->cancel, (uint8_t)WHORL__NO_TIMER);
     return before;
 }

@@ -30,6 +30,7 @@ struct whorl__worker {
     struct whorl_task *current;    /* the task that runs; NULL: the loop does. Others read it for dumps, relaxed */
     whorl__commit commit;          /* owed to the task that left last, see scheduler.c */
     struct whorl_task *committee;  /* that task */
+    uintptr_t *committed;          /* the latch that it waits for with WHORL__WAIT_MUST or WHORL__WAIT_SYNC */
     struct whorl__stack *dead;     /* the stack of the task that ended last, until somebody else's is under our feet */
     struct whorl_task *records;    /* free task records, and how many */
     uint32_t record_count;
@@ -113,16 +114,11 @@ struct whorl__runtime {
     struct whorl__spinlock deque_lock;
     struct whorl__deque *deques, *deques_made; /* free ones; all, through `made` */
 
-    /* Task records. slabs: anyone, atomic; it only grows. The rest under record_lock. */
-    struct whorl__record_slab *slabs;
+    /* Task records (record.c). Written under record_lock; slabs: read by anyone, atomic; it only grows. */
     struct whorl__spinlock record_lock;
-    struct whorl_task *records;
-};
-
-#define WHORL__RECORDS_PER_SLAB 64
-struct whorl__record_slab {
-    struct whorl_task tasks[WHORL__RECORDS_PER_SLAB];
-    struct whorl__record_slab *next;
+    struct whorl__record_slab *slabs;
+    struct whorl_task *records; /* free ones */
+    size_t records_made;
 };
 
 #endif

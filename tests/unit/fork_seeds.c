@@ -218,7 +218,7 @@ static intptr_t run_program(void *arg)
     CHECK_EQ(root.size, program.made);
     program.taken = null_stats().forks_taken;
     CHECK(whorl__worker()->runtime->aside == NULL);
-    CHECK(whorl__worker()->current->strands == NULL);
+    CHECK(whorl__rare(whorl__worker()->current)->strands == NULL);
     return (intptr_t)arg;
 }
 

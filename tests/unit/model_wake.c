@@ -14,7 +14,8 @@ enum { WORKERS_MAX = 3, TASKS_MAX = 3, PROMISES = WORKERS_MAX }; /* sleepers of 
 
 static struct whorl__runtime runtime;
 static struct whorl__worker workers[WORKERS_MAX];
-static struct whorl_task tasks[TASKS_MAX];
+static struct whorl__record_slab slab __attribute__((aligned(WHORL__RECORD_SLAB_BYTES)));
+static struct whorl_task *const tasks = slab.tasks;
 static int sleepers[WORKERS_MAX], ran[TASKS_MAX];
 static struct whorl__port ports[WORKERS_MAX];
 static struct whorl__worker *current[WORKERS_MAX]; /* by thread */
@@ -237,7 +238,8 @@ static void set_up(int worker_count, const whorl_fn *fns)
 {
     memset(&runtime, 0, sizeof runtime);
     memset(workers, 0, sizeof workers);
-    memset(tasks, 0, sizeof tasks);
+    memset(tasks, 0, TASKS_MAX * sizeof *tasks);
+    slab.runtime = &runtime;
     memset(ran, 0, sizeof ran);
     memset(current, 0, sizeof current);
     runtime.ops = &ops;
@@ -259,9 +261,7 @@ static void set_up(int worker_count, const whorl_fn *fns)
     }
     for (int i = 0; i < TASKS_MAX; i++) {
         tasks[i].fn = fns[i];
-        tasks[i].runtime = &runtime;
         tasks[i].stack = (struct whorl__stack *)&tasks[i]; /* it has one */
-        tasks[i].deadline_at = WHORL_NEVER;
         model_data(&tasks[i]);
     }
 }

@@ -194,14 +194,14 @@ static void open_race(size_t count, bool ordered)
     for (int i = 0; i < THIEVES; i++)
         race.thieves[i] = new_queue();
     for (size_t i = 0; i < count; i++)
-        race.tasks[i].result = 0;
+        race.tasks[i].since = 0;
 }
 
 static void close_race(void)
 {
     for (size_t i = 0; i < race.count; i++) {
         CHECK_EQ(race.taken[i], 1);
-        CHECK_EQ(race.tasks[i].result, (intptr_t)i + 1);
+        CHECK_EQ(race.tasks[i].since, (whorl_ns)i + 1);
     }
     CHECK_EQ(whorl__runq_length(race.owner), 0);
     for (int i = 0; i < THIEVES; i++) {
@@ -213,12 +213,12 @@ static void close_race(void)
     free(race.taken);
 }
 
-/* What the pusher wrote must be there: `result` is a plain field, so that TSan sees a queue that does not order the two. */
+/* What the pusher wrote must be there: `since` is a plain field, so that TSan sees a queue that does not order the two. */
 static void take(struct whorl_task *t, intptr_t *last)
 {
     intptr_t n = (intptr_t)t->arg;
 
-    CHECK_EQ(t->result, n + 1);
+    CHECK_EQ(t->since, n + 1);
     if (race.ordered)
         CHECK(n > *last);
     *last = n;
@@ -264,7 +264,7 @@ static void push_next(size_t *pushed)
 {
     struct whorl_task *t = &race.tasks[*pushed];
 
-    t->result = (intptr_t)++ * pushed;
+    t->since = (intptr_t)++ * pushed;
     whorl__runq_push(race.owner, t);
 }
 

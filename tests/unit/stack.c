@@ -71,7 +71,7 @@ static size_t put_back(struct whorl__stack **list, size_t count)
 static void touch_all(struct whorl__stack *list)
 {
     for (; list; list = list->owner)
-        list->base[list->size - 1] = 1;
+        list->base[whorl__stack_size(list) - 1] = 1;
 }
 
 /* Can the kernel read this byte? Asks without faulting. */
@@ -143,12 +143,12 @@ static void check_bounds(unsigned flags)
         CHECK_EQ(take(class, 20, &list), 20);
         for (struct whorl__stack *s = list; s; s = s->owner) {
             CHECK_EQ(s->class, class);
-            CHECK_EQ(s->size, size);
+            CHECK_EQ(whorl__stack_size(s), size);
             memset(s->base, 1, 4096);
-            memset(s->base + s->size - 4096, 1, 4096);
+            memset(s->base + whorl__stack_size(s) - 4096, 1, 4096);
             CHECK(readable(s->base));
             CHECK(!readable(s->base - 1));
-            CHECK(!readable(s->base - s->guard));
+            CHECK(!readable(s->base - whorl__stack_guard()));
         }
         CHECK_EQ(put_back(&list, SIZE_MAX), 20);
     }
@@ -386,7 +386,7 @@ static void *pass_stacks_around(void *arg)
         if (!stack)
             break;
         stack->owner = stack;
-        stack->base[stack->size - 1] = 1;
+        stack->base[whorl__stack_size(stack) - 1] = 1;
         stack = whorl__xchg_acq_rel(&slots[random >> 58], stack);
         if (stack)
             whorl__stack_put(&own, stack);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/record.h"
+#include <sys/mman.h>
+
+/* Memory for a slab, aligned to its size; NULL: there is none. */
+static struct whorl__record_slab *map_slab(void)
+{
+    size_t size = WHORL__RECORD_SLAB_BYTES;
+    char *memory = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t before;
+
+    if (memory == MAP_FAILED)
+        return NULL;
+    before = -(uintptr_t)memory & (size - 1);
+    if (before)
+        munmap(memory, before);
+    munmap(memory + before + size, size - before);
+    memory += before;
+    madvise(memory, size, MADV_NOHUGEPAGE); /* one would make memory of what nobody touches */
+    return (struct whorl__record_slab *)memory;
+}
+
+/* Maps a slab and makes it the one that batches are cut from. Under record_lock. NULL: no memory, or none is allowed. */
+static struct whorl__record_slab *add_slab(struct whorl__runtime *rt)
+{
+    struct whorl__record_slab *slab = NULL;
+
+    if (rt->records_made < rt->config.records_max)
+        slab = map_slab();
+    if (!slab)
+        return NULL;
+    slab->runtime = rt;
+    slab->next = rt->slabs;
+    whorl__store_release(&rt->slabs, slab); /* pairs with the acquire in dumps and in whorl__runtime_end */
+    return slab;
+}
+
+/* A list of `batch` records that were never used, or NULL. Under record_lock. */
+static struct whorl_task *cut_batch(struct whorl__runtime *rt)
+{
+    struct whorl__record_slab *slab = rt->slabs;
+    struct whorl_task *first;
+
+    if (!slab || slab->used == WHORL__RECORDS_PER_SLAB)
+        slab = add_slab(rt);
+    if (!slab || rt->records_made >= rt->config.records_max)
+        return NULL;
+    first = &slab->tasks[slab->used];
+    for (int i = 0; i < WHORL__RECORD_BATCH - 1; i++)
+        first[i].next = &first[i + 1];
+    rt->records_made += WHORL__RECORD_BATCH;
+    whorl__store_relaxed(&slab->used, slab->used + WHORL__RECORD_BATCH);
+    return first;
+}
+
+/* A list of free records, a batch or fewer, and their number in *n; NULL: none are to be had. */
+static struct whorl_task *take_batch(struct whorl__runtime *rt, uint32_t *n)
+{
+    struct whorl_task *first, *last;
+
+    *n = WHORL__RECORD_BATCH;
+    whorl__spin_lock(&rt->record_lock);
+    first = last = rt->records;
+    if (!first) {
+        first = cut_batch(rt);
+    } else {
+        for (*n = 1; *n < WHORL__RECORD_BATCH && last->next; ++*n)
+            last = last->next;
+        rt->records = last->next;
+        last->next = NULL;
+    }
+    whorl__spin_unlock(&rt->record_lock);
+    return first;
+}
+
+static void give(struct whorl__runtime *rt, struct whorl_task *first, struct whorl_task *last)
+{
+    whorl__spin_lock(&rt->record_lock);
+    last->next = rt->records;
+    rt->records = first;
+    whorl__spin_unlock(&rt->record_lock);
+}
+
+struct whorl_task *whorl__record_get_outside(struct whorl__runtime *rt)
+{
+    uint32_t n;
+    struct whorl_task *first = take_batch(rt, &n), *last = first;
+
+    if (first && first->next) {
+        while (last->next)
+            last = last->next;
+        give(rt, first->next, last);
+    }
+    return first;
+}
+
+void whorl__record_put_outside(struct whorl__runtime *rt, struct whorl_task *t)
+{
+    give(rt, t, t);
+}
+
+bool whorl__records_refill(struct whorl__worker *w)
+{
+    w->records = take_batch(w->runtime, &w->record_count);
+    return w->records != NULL;
+}
+
+void whorl__records_spill(struct whorl__worker *w)
+{
+    struct whorl_task *first = w->records, *last = first;
+
+    for (int i = 1; i < WHORL__RECORD_BATCH; i++)
+        last = last->next;
+    w->records = last->next;
+    w->record_count -= WHORL__RECORD_BATCH;
+    give(w->runtime, first, last);
+}
+
+void whorl__records_free(struct whorl__runtime *rt)
+{
+    struct whorl__record_slab *next;
+
+    for (struct whorl__record_slab *s = rt->slabs; s; s = next) {
+        next = s->next;
+        munmap(s, WHORL__RECORD_SLAB_BYTES);
+    }
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/* The memory of task records: slabs of them, mapped when needed and unmapped with the runtime. A slab is aligned to its size, so that
+ * what all its records share, and the rare half of each, is found from a record's address without a pointer in each. */
+#ifndef WHORL_RUNTIME_RECORD_H
+#define WHORL_RUNTIME_RECORD_H
+
+#include "runtime/worker.h"
+#include <stddef.h>
+
+#define WHORL__NAME_SIZE 24
+
+/* The half of a record that few tasks touch. A page of these that nobody touched costs no memory, so all of it reads as zeros when new,
+ * and is left so by tasks that end. */
+struct whorl__rare {
+    char name[WHORL__NAME_SIZE]; /* for dumps, atomic bytes, relaxed */
+    struct whorl__timer deadline;
+    whorl_ns deadline_left; /* WHORL_NEVER less the deadline. Guarded by the lock of the deadline timer's heap while that runs, else
+                               the task's own; thieves of its forks read it, relaxed */
+    /* Strands: runtime/fork.h. */
+    struct whorl_task *strands;                     /* of a task, under its strand_lock */
+    struct whorl_task *strand_before, *strand_next; /* of a strand, under its root's */
+    struct whorl__spinlock strand_lock;
+};
+
+#define WHORL__RECORD_SLAB_BYTES ((size_t)256 << 10)
+/* What is made ready at a time, and what a worker keeps and passes on. */
+#define WHORL__RECORD_BATCH 64
+/* As many as there is room for: whole batches. */
+#define WHORL__RECORDS_PER_SLAB                                                                                                          \
+    ((WHORL__RECORD_SLAB_BYTES - 64) / (sizeof(struct whorl_task) + sizeof(struct whorl__rare)) / WHORL__RECORD_BATCH *                \
+     WHORL__RECORD_BATCH)
+
+struct whorl__record_slab {
+    struct whorl__record_slab *next; /* constant */
+    struct whorl__runtime *runtime;  /* constant */
+    uint32_t used; /* records that were ever made ready: those before it. Written under record_lock; anyone, atomic */
+    struct whorl_task tasks[WHORL__RECORDS_PER_SLAB];
+    struct whorl__rare rare[WHORL__RECORDS_PER_SLAB];
+};
+
+_Static_assert(sizeof(struct whorl__record_slab) <= WHORL__RECORD_SLAB_BYTES, "a slab holds its records");
+
+static inline struct whorl__record_slab *whorl__slab_of(const void *record)
+{
+    return (struct whorl__record_slab *)((uintptr_t)record & ~(WHORL__RECORD_SLAB_BYTES - 1));
+}
+
+static inline struct whorl__runtime *whorl__runtime_of(const struct whorl_task *t)
+{
+    return whorl__slab_of(t)->runtime;
+}
+
+static inline struct whorl__rare *whorl__rare(const struct whorl_task *t)
+{
+    struct whorl__record_slab *slab = whorl__slab_of(t);
+
+    return &slab->rare[t - slab->tasks];
+}
+
+/* A timer in a record is its sleep or its deadline. */
+static inline bool whorl__is_deadline(const struct whorl__timer *timer)
+{
+    return (const char *)timer >= (const char *)whorl__slab_of(timer)->rare;
+}
+
+static inline struct whorl_task *whorl__task_of_deadline(struct whorl__timer *deadline)
+{
+    struct whorl__record_slab *slab = whorl__slab_of(deadline);
+    struct whorl__rare *rare = (struct whorl__rare *)((char *)deadline - offsetof(struct whorl__rare, deadline));
+
+    return &slab->tasks[rare - slab->rare];
+}
+
+static inline whorl_ns whorl__deadline_of(const struct whorl_task *t)
+{
+    return WHORL_NEVER - whorl__load_relaxed(&whorl__rare(t)->deadline_left);
+}
+
+/* The task's own, or its maker's. Not below zero: a time that has passed is as good as any other. */
+static inline void whorl__set_deadline_of(struct whorl_task *t, whorl_ns when)
+{
+    t->traits |= WHORL__DATED;
+    whorl__store_relaxed(&whorl__rare(t)->deadline_left, WHORL_NEVER - (when < 0 ? 0 : when));
+}
+
+/* The name of a task that nobody else may end just now, "" when it has none. */
+static inline const char *whorl__name_of(const struct whorl_task *t)
+{
+    return whorl__rare(t)->name;
+}
+
+/* Free records that a worker keeps; what is more goes to the runtime, a batch at a time. */
+#define WHORL__RECORDS_KEPT (2 * WHORL__RECORD_BATCH)
+
+/* The slow halves of the two that follow. */
+bool whorl__records_refill(struct whorl__worker *w);
+void whorl__records_spill(struct whorl__worker *w);
+struct whorl_task *whorl__record_get_outside(struct whorl__runtime *rt);
+void whorl__record_put_outside(struct whorl__runtime *rt, struct whorl_task *t);
+
+/* A record for a task, all zeros or as the last task left it. NULL: no memory, or none is allowed. `w` NULL: on a thread that is no
+ * worker. */
+static inline struct whorl_task *whorl__record_get(struct whorl__runtime *rt, struct whorl__worker *w)
+{
+    struct whorl_task *t;
+
+    if (!w)
+        return whorl__record_get_outside(rt);
+    if (__builtin_expect(!w->records, 0) && !whorl__records_refill(w))
+        return NULL;
+    t = w->records;
+    w->records = t->next;
+    w->record_count--;
+    return t;
+}
+
+/* Takes back a record that nobody has a handle to. */
+static inline void whorl__record_put(struct whorl__runtime *rt, struct whorl__worker *w, struct whorl_task *t)
+{
+    whorl__store_relaxed(&t->state, WHORL__FREE);
+    if (!w) {
+        whorl__record_put_outside(rt, t);
+        return;
+    }
+    t->next = w->records;
+    w->records = t;
+    if (__builtin_expect(++w->record_count > WHORL__RECORDS_KEPT, 0))
+        whorl__records_spill(w);
+}
+
+/* Unmaps them all. */
+void whorl__records_free(struct whorl__runtime *rt);
+
+#endif
