@@ -2,7 +2,7 @@
 #define _GNU_SOURCE /* CPU affinity */
 #include "runtime/config.h"
 #include "runtime/fatal.h"
-#include "runtime/stack.h"
+#include "runtime/record.h"
 #include <ctype.h>
 #include <errno.h>
 #include <sched.h>
@@ -13,6 +13,7 @@
 
 #define STACK_SIZE_DEFAULT ((size_t)64 << 10)
 #define SPIN_DEFAULT       WHORL_US(50)
+#define RECORDS_PART       8
 
 /* CPUs of time that the cgroup's quota allows, rounded up; 0: no quota, or none to be read. */
 static int cgroup_cpus(void)
@@ -60,7 +61,7 @@ static int default_workers(void)
     return cpus < WHORL__WORKERS_MAX ? cpus : WHORL__WORKERS_MAX;
 }
 
-/* Reads a whole number with an optional K or M behind it. */
+/* Reads a whole number with an optional K, M or G behind it. */
 static bool parse_number(const char *text, long long *out)
 {
     char *end;
@@ -74,6 +75,8 @@ static bool parse_number(const char *text, long long *out)
         scale = 1 << 10;
     else if (*end == 'M' || *end == 'm')
         scale = 1 << 20;
+    else if (*end == 'G' || *end == 'g')
+        scale = 1 << 30;
     if (scale > 1)
         end++;
     return *end == 0 && !__builtin_mul_overflow(*out, scale, out);
@@ -123,6 +126,20 @@ static int read_stack_size(struct whorl__config *c, const struct whorl_options *
         return -EINVAL;
     }
     return 0;
+}
+
+/* Of the memory a part is for records, so that tasks can wait for stacks; and however little that is, enough for each worker to keep
+ * some. */
+static int read_memory(struct whorl__config *c, const struct whorl_options *o)
+{
+    long long n = o->memory < INT64_MAX ? (long long)o->memory : INT64_MAX;
+    int err = env_number("WHORL_MEMORY", 0, INT64_MAX, &n);
+    size_t records = (size_t)n / RECORDS_PART, least = ((size_t)c->workers + 1) * WHORL__RECORDS_KEPT;
+
+    c->stacks_max = n ? (size_t)n - records : SIZE_MAX;
+    records /= sizeof(struct whorl_task) + sizeof(struct whorl__rare);
+    c->records_max = !n ? SIZE_MAX : records > least ? records : least;
+    return err;
 }
 
 static int read_reactor(struct whorl__config *c, const struct whorl_options *o)
@@ -215,11 +232,10 @@ int whorl__config_read(struct whorl__config *c, const struct whorl_options *opti
 {
     static const struct whorl_options defaults = {.size = sizeof defaults};
     static int (*const readers[])(struct whorl__config *, const struct whorl_options *) = {
-        read_workers, read_stack_size, read_reactor, read_exit_policy, read_disable, read_flags};
+        read_workers, read_stack_size, read_memory, read_reactor, read_exit_policy, read_disable, read_flags};
     const struct whorl_options *o = options ? options : &defaults;
 
     memset(c, 0, sizeof *c);
-    c->records_max = SIZE_MAX;
     if (o->size != sizeof *o) {
         whorl__say("whorl_options.size is %zu: set it to sizeof(struct whorl_options), %zu", o->size, sizeof *o);
         return -EINVAL;

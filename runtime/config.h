@@ -25,7 +25,7 @@ struct whorl__config {
     uint64_t seed; /* 0: draw one */
     unsigned disable;
     whorl_ns spin_ns;
-    size_t records_max; /* tasks; SIZE_MAX: no limit */
+    size_t stacks_max, records_max; /* bytes and tasks; SIZE_MAX: no limit */
 };
 
 /* Fills *c from `options` (may be NULL) and the environment. 0, or -EINVAL after having said on standard error what is wrong. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/fatal.h"
-#include "runtime/record.h"
 #include "runtime/current.h"
+#include "runtime/record.h"
 #include "runtime/worker.h"
 #include <stdarg.h>
 #include <stdio.h>

@@ -282,6 +282,6 @@ void whorl__idle(struct whorl__worker *w)
         start_searching(w);
         return;
     }
-    if (!spin(w))
+    if (!whorl__stack_trim(&w->runtime->stacks) && !spin(w))
         sleep_in_reactor(w);
 }

@@ -26,8 +26,8 @@ struct whorl__rare {
 /* What is made ready at a time, and what a worker keeps and passes on. */
 #define WHORL__RECORD_BATCH 64
 /* As many as there is room for: whole batches. */
-#define WHORL__RECORDS_PER_SLAB                                                                                                          \
-    ((WHORL__RECORD_SLAB_BYTES - 64) / (sizeof(struct whorl_task) + sizeof(struct whorl__rare)) / WHORL__RECORD_BATCH *                \
+#define WHORL__RECORDS_PER_SLAB                                                                                                    \
+    ((WHORL__RECORD_SLAB_BYTES - 64) / (sizeof(struct whorl_task) + sizeof(struct whorl__rare)) / WHORL__RECORD_BATCH *            \
      WHORL__RECORD_BATCH)
 
 struct whorl__record_slab {

@@ -182,7 +182,7 @@ static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *c
     rt->asymmetric = config->workers == 1 || rt->ops->simulated ||
                      (!(config->disable & WHORL__DISABLE_MEMBARRIER) && whorl__membarrier_register());
     rt->watch = config->workers > 1 && !rt->ops->simulated && !(config->disable & WHORL__DISABLE_WATCHER);
-    err = whorl__stack_pool_init(&rt->stacks, flags);
+    err = whorl__stack_pool_init(&rt->stacks, flags, config->stacks_max);
     if (err)
         return err;
     err = init_workers(rt);

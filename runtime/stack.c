@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "runtime/fatal.h"
@@ -38,9 +39,13 @@
 #define MAPS_RESERVED ((size_t)2048)
 /* vm.max_map_count where it cannot be read: the kernel's own default. */
 #define MAPS_MAX_DEFAULT ((size_t)65530)
-/* Batches of memory given back by one put: more than one, so that the pool shrinks faster than it fills, and few, as each stack
- * costs a system call of 1 us. */
-#define TRIM_BATCHES 2
+/* The largest batch. */
+#define BATCH_MAX 32
+
+#if !defined(SYS_process_madvise)
+#define SYS_process_madvise 440
+#endif
+#define PIDFD_SELF -10000 /* Linux 6.14; later than the C library's headers */
 
 /* Per class: its size; a batch, what moves between cache and pool at once, large enough to make the lock rare; how many stacks
  * the pool keeps warm for nobody in particular. At worst, all of their pages once touched, a cache keeps 4 MiB (16 MiB of the
@@ -107,12 +112,22 @@ static int make_guard(struct whorl__stack_pool *pool, char *memory)
     return mprotect(memory, pool->guard, PROT_NONE) == 0 ? 0 : -errno;
 }
 
-static void make_cold(struct whorl__stack *stack)
+/* In one call where the kernel can (6.16 tells the other CPUs once then, not once a stack: 1.5 us each against 16). */
+static void make_cold(struct whorl__stack *batch)
 {
-    madvise(stack->base, whorl__stack_size(stack), MADV_DONTNEED);
+    struct iovec ranges[BATCH_MAX];
+    unsigned n = 0;
+
+    for (struct whorl__stack *stack = batch; stack; stack = stack->next) {
+        ranges[n++] = (struct iovec){stack->base, whorl__stack_size(stack)};
 #if defined(WHORL__TSAN)
-    whorl__context_free_fiber(&stack->fiber);
+        whorl__context_free_fiber(&stack->fiber);
 #endif
+    }
+    if (syscall(SYS_process_madvise, PIDFD_SELF, ranges, n, MADV_DONTNEED, 0) >= 0)
+        return;
+    for (unsigned i = 0; i < n; i++)
+        madvise(ranges[i].iov_base, ranges[i].iov_len, MADV_DONTNEED);
 }
 
 /* Valgrind takes a jump of the stack pointer for a change of stacks only when it knows the stack. */
@@ -167,6 +182,11 @@ static int slab_cut(struct whorl__stack_pool *pool, struct whorl__stack_slab *sl
     return 0;
 }
 
+static size_t stride(const struct whorl__stack_pool *pool, int class)
+{
+    return pool->guard + (classes[class].size + pool->page - 1) / pool->page * pool->page;
+}
+
 /* Returns a slab of at most `wanted` stacks, or NULL and the cause in *err. */
 static struct whorl__stack_slab *slab_new(struct whorl__stack_pool *pool, int class, size_t wanted, int *err)
 {
@@ -175,7 +195,7 @@ static struct whorl__stack_slab *slab_new(struct whorl__stack_pool *pool, int cl
     *err = -ENOMEM;
     if (!slab)
         return NULL;
-    slab->stride = pool->guard + (classes[class].size + pool->page - 1) / pool->page * pool->page;
+    slab->stride = stride(pool, class);
     slab->bytes = wanted * slab->stride;
     slab->memory = mmap(NULL, slab->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (slab->memory == MAP_FAILED) {
@@ -251,30 +271,51 @@ static struct whorl__stack *depot_stock(struct whorl__stack_depot *depot, struct
     return kept;
 }
 
-/* Takes a warm batch back, and gives the memory of other ones to the kernel when too many are warm. */
-static void depot_put(struct whorl__stack_depot *depot, struct whorl__stack *batch, size_t warm_min)
+/* How many warm stacks are more than there should be. */
+static size_t depot_surplus(const struct whorl__stack_depot *depot, int class)
 {
-    struct whorl__stack *surplus = NULL;
-    size_t ignored = 0;
+    size_t lent = depot->created - depot->warm_count - depot->cold_count, keep = classes[class].warm_min + lent / 2;
+
+    return depot->warm_count > keep ? depot->warm_count - keep : 0;
+}
+
+/* Takes a warm batch back. */
+static void depot_put(struct whorl__stack_pool *pool, int class, struct whorl__stack *batch)
+{
+    struct whorl__stack_depot *depot = &pool->depots[class];
 
     whorl__spin_lock(&depot->lock);
     batch_push(&depot->warm, &depot->warm_count, batch);
-    for (int i = 0; i < TRIM_BATCHES; i++) {
-        size_t lent = depot->created - depot->warm_count - depot->cold_count;
-
-        if (depot->warm_count <= warm_min + lent / 2)
-            break;
-        batch_push(&surplus, &ignored, batch_pop(&depot->warm, &depot->warm_count));
-    }
+    if (depot_surplus(depot, class))
+        whorl__store_relaxed(&depot->surplus, true);
     whorl__spin_unlock(&depot->lock);
+}
 
-    while ((batch = batch_pop(&surplus, &ignored))) {
-        for (struct whorl__stack *stack = batch; stack; stack = stack->next)
-            make_cold(stack);
-        whorl__spin_lock(&depot->lock);
-        batch_push(&depot->cold, &depot->cold_count, batch);
-        whorl__spin_unlock(&depot->lock);
-    }
+static bool depot_trim(struct whorl__stack_depot *depot, int class)
+{
+    struct whorl__stack *batch = NULL;
+
+    whorl__spin_lock(&depot->lock);
+    if (depot_surplus(depot, class))
+        batch = batch_pop(&depot->warm, &depot->warm_count);
+    else
+        whorl__store_relaxed(&depot->surplus, false);
+    whorl__spin_unlock(&depot->lock);
+    if (!batch)
+        return false;
+    make_cold(batch);
+    whorl__spin_lock(&depot->lock);
+    batch_push(&depot->cold, &depot->cold_count, batch);
+    whorl__spin_unlock(&depot->lock);
+    return true;
+}
+
+bool whorl__stack_trim(struct whorl__stack_pool *pool)
+{
+    for (int i = 0; i < WHORL__STACK_CLASSES; i++)
+        if (whorl__load_relaxed(&pool->depots[i].surplus) && depot_trim(&pool->depots[i], i))
+            return true;
+    return false;
 }
 
 /* The pool. */
@@ -290,6 +331,8 @@ static void complain(struct whorl__stack_pool *pool, int err)
         whorl__say("no more task stacks: %zu are all that vm.max_map_count allows where guard pages are made by mprotect; "
                    "raise it (sysctl -w vm.max_map_count=N, two for each stack) or use Linux 6.13 or later",
                    created);
+    else if (err == 0)
+        whorl__say("no more task stacks: %zu are all that whorl_options.memory (WHORL_MEMORY) allows", created);
     else
         whorl__say("no more task stacks after %zu: %s", created, strerror(-err));
 }
@@ -299,8 +342,10 @@ static size_t slab_size(const struct whorl__stack_pool *pool, int class)
 {
     size_t n = SLAB_BYTES_MAX / (classes[class].size + pool->guard);
     size_t left = pool->stacks_max - whorl__load_relaxed(&pool->created);
+    size_t room = (pool->bytes_max - whorl__load_relaxed(&pool->mapped)) / stride(pool, class);
 
     n = n > SLAB_STACKS_MAX ? SLAB_STACKS_MAX : n < SLAB_STACKS_MIN ? SLAB_STACKS_MIN : n;
+    left = left < room ? left : room;
     return n < left ? n : left;
 }
 
@@ -340,7 +385,7 @@ size_t whorl__stack_guard(void)
     return page > GUARD_MIN ? page : GUARD_MIN;
 }
 
-int whorl__stack_pool_init(struct whorl__stack_pool *pool, unsigned flags)
+int whorl__stack_pool_init(struct whorl__stack_pool *pool, unsigned flags, size_t bytes_max)
 {
     size_t maps;
 
@@ -351,6 +396,7 @@ int whorl__stack_pool_init(struct whorl__stack_pool *pool, unsigned flags)
     pool->guard = whorl__stack_guard();
     pool->guard_install = !(flags & WHORL__STACK_NO_GUARD_INSTALL) && guard_install_works(pool->page);
     pool->stacks_max = SIZE_MAX;
+    pool->bytes_max = bytes_max;
     if (!pool->guard_install) {
         maps = maps_max();
         /* A stack and its guard are a mapping each. */
@@ -424,7 +470,7 @@ void whorl__stack_spill(struct whorl__stack_cache *cache, int class)
     struct whorl__stack_shelf *shelf = &cache->shelves[class];
 
     if (shelf->spare)
-        depot_put(&cache->pool->depots[class], shelf->spare, classes[class].warm_min);
+        depot_put(cache->pool, class, shelf->spare);
     shelf->top->batch = (uint8_t)shelf->count;
     shelf->spare = shelf->top;
     shelf->top = NULL;
@@ -440,7 +486,7 @@ void whorl__stack_cache_flush(struct whorl__stack_cache *cache)
             if (shelf->top)
                 whorl__stack_spill(cache, i);
             else if (shelf->spare) {
-                depot_put(&cache->pool->depots[i], shelf->spare, classes[i].warm_min);
+                depot_put(cache->pool, i, shelf->spare);
                 shelf->spare = NULL;
             }
     }

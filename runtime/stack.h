@@ -3,9 +3,12 @@
  *
  * A stack is warm while memory pages stand behind it, cold before its first use and after its pages were given back. Three
  * levels, so that the common case needs no lock: a worker's cache holds up to two batches a class; the pool holds batches,
- * under a lock; the pool grows by slabs, large mappings that are cut into stacks and stay until the pool ends. The pool keeps
- * warm a few batches and half as many stacks as are lent: a steady coming and going faults in no pages, and after a burst the
- * memory goes back to the kernel. */
+ * under a lock; the pool grows by slabs, large mappings that are cut into stacks and stay until the pool ends.
+ *
+ * The pool should keep warm a few batches and half as many stacks as are lent: a steady coming and going faults in no pages. What is
+ * more, after a burst, goes back to the kernel a batch at a time, by workers that are idle or, now and then, by busy ones
+ * (whorl__stack_trim): that costs as much as all else in the end of a task, or many times that where other CPUs run threads of the
+ * process and must be told. */
 #ifndef WHORL_RUNTIME_STACK_H
 #define WHORL_RUNTIME_STACK_H
 
@@ -51,6 +54,7 @@ struct whorl__stack_depot {                   /* the pool's stacks of one class 
     _Alignas(64) struct whorl__spinlock lock; /* guards all that follows */
     struct whorl__stack *warm, *cold;         /* lists of batches */
     size_t warm_count, cold_count, created;   /* in stacks */
+    bool surplus;                             /* warm stacks are more than they should be; anyone reads it, relaxed, as a hint */
 };
 
 struct whorl__stack_pool {
@@ -65,6 +69,7 @@ struct whorl__stack_pool {
     /* Constant after init. */
     size_t page, guard; /* bytes */
     size_t stacks_max;  /* what the kernel's limit on mappings allows: SIZE_MAX when guards are no mappings */
+    size_t bytes_max;   /* what the user's limit allows to be mapped */
     bool guard_install;
 };
 
@@ -91,10 +96,12 @@ struct whorl__stack_counts {
 /* Guards by mprotect(2) even where MADV_GUARD_INSTALL works. */
 #define WHORL__STACK_NO_GUARD_INSTALL 1u
 
-/* Probes what the kernel can do; maps nothing yet. Returns 0, or -EINVAL: an unknown flag. */
-int whorl__stack_pool_init(struct whorl__stack_pool *pool, unsigned flags);
+/* Probes what the kernel can do; maps nothing yet, and never more than `bytes_max`. Returns 0, or -EINVAL: an unknown flag. */
+int whorl__stack_pool_init(struct whorl__stack_pool *pool, unsigned flags, size_t bytes_max);
 /* Unmaps everything, stacks that are still lent too; no cache may be used any more. */
 void whorl__stack_pool_fini(struct whorl__stack_pool *pool);
+/* Gives the memory of one batch of surplus warm stacks back to the kernel, which takes some 50 us. False: none are. Any thread. */
+bool whorl__stack_trim(struct whorl__stack_pool *pool);
 /* Any thread. The parts may be a moment apart. */
 void whorl__stack_pool_counts(struct whorl__stack_pool *pool, struct whorl__stack_counts *out);
 

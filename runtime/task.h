@@ -76,7 +76,8 @@ struct whorl_task {
     const char *reason; /* what it waits for: a string that lives as long as the program */
     uintptr_t object;   /* a descriptor, a task, a time; the reason tells */
 
-    struct whorl_task *root; /* the task that this is a strand of (runtime/fork.h), NULL: it is a task itself; constant while it runs */
+    struct whorl_task
+        *root; /* the task that this is a strand of (runtime/fork.h), NULL: it is a task itself; constant while it runs */
 
     struct whorl__op op __attribute__((aligned(64)));
     struct whorl__deque *deque; /* of its forks; NULL until the first. Written by the task, and its worker's; a canceller looks

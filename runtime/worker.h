@@ -40,6 +40,7 @@ struct whorl__worker {
     int spin_score; /* above or at 0: looking for work a while before sleeping pays */
     whorl_ns idle_since;
     whorl_ns flushed; /* when pending operations were last submitted */
+    whorl_ns trimmed; /* when memory of stacks was last given back */
     /* runtime/takeover.c: when it last looked after another worker, and whose turn it is. */
     whorl_ns looked_after;
     uint32_t look_after_next;

@@ -19,7 +19,11 @@ struct whorl_options {
     int workers;                 /* OS threads that run tasks, 1 to 1024. Default: the CPUs this process may use (affinity and
                                     cgroup quota). WHORL_WORKERS */
     size_t stack_size;           /* bytes of stack of a task, rounded up to 16, 64 or 256 KiB, 1 or 4 MiB. Default 64 KiB.
-                                    WHORL_STACK_SIZE (bytes; K and M are understood) */
+                                    WHORL_STACK_SIZE (bytes; K, M and G are understood) */
+    size_t memory;               /* bytes that tasks may take at most: their stacks, counted whole though only what is touched is
+                                    memory, and their records (some 300 bytes each), an eighth. When no stack is left new tasks wait for one,
+                                    in the order of their spawning; when no record is left whorl_spawn returns NULL. Default: as
+                                    much as the kernel grants. WHORL_MEMORY (bytes; K, M and G are understood) */
     const char *reactor;         /* "uring": the kernel's io_uring. "null": no kernel, a virtual clock, one OS thread that plays all
                                     workers, seeded choices. Default "uring". Borrowed during the call. WHORL_REACTOR */
     int pin;                     /* 1: bind each worker's thread to one CPU. WHORL_PIN */

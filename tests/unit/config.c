@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Options and environment variables of a run: what they mean, which wins, what is said when they are wrong. */
 #include "runtime/config.h"
+#include "runtime/record.h"
 #include "runtime/stack.h"
 
 #include <errno.h>
@@ -22,8 +23,9 @@ struct attempt {
 
 static void forget_all(void)
 {
-    static const char *const names[] = {"WHORL_WORKERS", "WHORL_STACK_SIZE", "WHORL_REACTOR",         "WHORL_PIN",    "WHORL_EXIT",
-                                        "WHORL_SEED",    "WHORL_DISABLE",    "WHORL_DUMP_ON_SIGQUIT", "WHORL_SPIN_NS"};
+    static const char *const names[] = {"WHORL_WORKERS", "WHORL_STACK_SIZE", "WHORL_REACTOR", "WHORL_PIN",
+                                        "WHORL_EXIT",    "WHORL_SEED",       "WHORL_DISABLE", "WHORL_DUMP_ON_SIGQUIT",
+                                        "WHORL_SPIN_NS", "WHORL_MEMORY"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
@@ -161,6 +163,26 @@ TEST(config, sizes_may_be_given_in_k_and_m)
         CHECK_EQ(read_config("WHORL_STACK_SIZE", sizes[i].text, OPTIONS(0)).stack_class, whorl__stack_class(sizes[i].size));
 }
 
+enum { RECORD = sizeof(struct whorl_task) + sizeof(struct whorl__rare) };
+
+TEST(config, a_limit_on_memory_leaves_an_eighth_of_it_to_records_and_a_few_for_each_worker)
+{
+    const struct whorl__config none = read_config(NULL, NULL, OPTIONS(0));
+    struct whorl__config c = read_config(NULL, NULL, OPTIONS(.memory = (size_t)8 << 30));
+
+    CHECK(none.stacks_max == SIZE_MAX && none.records_max == SIZE_MAX);
+    CHECK_EQ(c.stacks_max, (size_t)7 << 30);
+    CHECK_EQ(c.records_max, ((size_t)1 << 30) / RECORD);
+    c = read_config("WHORL_MEMORY", "8M", OPTIONS(.memory = 1, .workers = 2));
+    CHECK_EQ(c.stacks_max, (size_t)7 << 20);
+    CHECK_EQ(c.records_max, ((size_t)1 << 20) / RECORD);
+    c = read_config("WHORL_MEMORY", "1G", OPTIONS(.workers = 1024));
+    CHECK_EQ(c.records_max, ((size_t)1 << 27) / RECORD);
+    c = read_config("WHORL_MEMORY", "64K", OPTIONS(.workers = 2));
+    CHECK_EQ(c.records_max, 3 * WHORL__RECORDS_KEPT);
+    CHECK(read_config("WHORL_MEMORY", "0", OPTIONS(.memory = 1)).records_max == SIZE_MAX);
+}
+
 TEST(config, an_option_that_is_wrong_is_refused_by_name)
 {
     refused((struct attempt){.options = {.size = 0}}, "whorl_options.size is 0: set it to sizeof(struct whorl_options), ");
@@ -192,6 +214,8 @@ TEST(config, a_variable_that_is_wrong_is_refused_by_name_and_value)
         {"WHORL_WORKERS", "99999999999999999999", "WHORL_WORKERS=99999999999999999999: want"},
         {"WHORL_STACK_SIZE", "0", "WHORL_STACK_SIZE=0: want a number from 1 to 4194304"},
         {"WHORL_STACK_SIZE", "5M", "WHORL_STACK_SIZE=5M: want"},
+        {"WHORL_MEMORY", "-1", "WHORL_MEMORY=-1: want a number from 0 to 9223372036854775807"},
+        {"WHORL_MEMORY", "lots", "WHORL_MEMORY=lots: want"},
         {"WHORL_STACK_SIZE", "K", "WHORL_STACK_SIZE=K: want"},
         {"WHORL_STACK_SIZE", "64KB", "WHORL_STACK_SIZE=64KB: want"},
         {"WHORL_STACK_SIZE", "36028797018963969K", "WHORL_STACK_SIZE=36028797018963969K: want"}, /* 1024 if it wrapped around */

@@ -184,6 +184,12 @@ bool whorl__stack_refill(struct whorl__stack_cache *cache, int class)
     return false;
 }
 
+bool whorl__stack_trim(struct whorl__stack_pool *pool)
+{
+    (void)pool;
+    return false;
+}
+
 void whorl__stack_spill(struct whorl__stack_cache *cache, int class)
 {
     (void)cache;

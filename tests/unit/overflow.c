@@ -18,7 +18,7 @@ static struct whorl__context task, worker;
 
 static void open_pool(void)
 {
-    CHECK_EQ(whorl__stack_pool_init(&pool, 0), 0);
+    CHECK_EQ(whorl__stack_pool_init(&pool, 0, SIZE_MAX), 0);
     whorl__stack_cache_init(&cache, &pool);
 }
 

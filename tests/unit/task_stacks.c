@@ -63,6 +63,51 @@ TEST(task_stacks, tasks_without_a_stack_wait_for_one_and_run_later)
         null_run(outnumber_the_stacks, NULL, &(struct whorl_options){.workers = workers});
 }
 
+/* A limit on memory: stacks for some tasks, records for some more, and what is beyond is refused when it is spawned. */
+
+enum { LIMIT = 4 << 20, RECORDS = LIMIT / 8 / (sizeof(struct whorl_task) + sizeof(struct whorl__rare)) };
+
+static struct whorl_task *overload[2 * RECORDS];
+
+static intptr_t spawn_beyond_the_limit(void *arg)
+{
+    struct whorl__runtime *rt = whorl__worker()->runtime;
+    size_t spawned = 0;
+
+    while (spawned < 2 * RECORDS && (overload[spawned] = whorl_spawn(sleep_a_moment, (void *)spawned)) != NULL)
+        spawned++;
+    /* Records come in batches, and workers keep some. */
+    CHECK(spawned + 1 >= RECORDS && spawned < RECORDS + (size_t)(whorl_workers() + 1) * WHORL__RECORDS_KEPT);
+    for (size_t i = 0; i < spawned; i++) {
+        intptr_t value;
+
+        CHECK_EQ(whorl_join(overload[i], &value), 0);
+        CHECK_EQ(value, i);
+    }
+    CHECK(null_stats().stack_waits > 0);
+    CHECK(rt->stacks.mapped <= LIMIT - LIMIT / 8);
+    CHECK(rt->stacks.created > 20);
+    CHECK((overload[0] = whorl_spawn(sleep_a_moment, arg)) != NULL); /* and it goes on */
+    return whorl_join(overload[0], NULL);
+}
+
+static void run_overloaded(void *arg)
+{
+    const int *workers = arg;
+
+    CHECK_EQ(null_run(spawn_beyond_the_limit, NULL, &(struct whorl_options){.workers = *workers, .memory = LIMIT}), 0);
+}
+
+TEST(task_stacks, a_limit_on_memory_makes_tasks_wait_and_then_refuses_them)
+{
+    for (int workers = 1; workers <= 3; workers++) {
+        char err[1024];
+
+        CHECK_EQ(run_in_child(run_overloaded, &workers, err, sizeof err), 0);
+        CHECK_HAS(err, "are all that whorl_options.memory (WHORL_MEMORY) allows");
+    }
+}
+
 /* Every stack is held by a task that waits for one that has none. */
 
 static intptr_t return_arg(void *arg)
