@@ -72,12 +72,11 @@ static struct whorl_task *overload[2 * RECORDS];
 static intptr_t spawn_beyond_the_limit(void *arg)
 {
     struct whorl__runtime *rt = whorl__worker()->runtime;
-    size_t spawned = 0;
+    size_t spawned = 0, kept = (size_t)(whorl_workers() + 1) * WHORL__RECORDS_KEPT; /* by workers, of what they had in batches */
 
     while (spawned < 2 * RECORDS && (overload[spawned] = whorl_spawn(sleep_a_moment, (void *)spawned)) != NULL)
         spawned++;
-    /* Records come in batches, and workers keep some. */
-    CHECK(spawned + 1 >= RECORDS && spawned < RECORDS + (size_t)(whorl_workers() + 1) * WHORL__RECORDS_KEPT);
+    CHECK(spawned + kept >= RECORDS && spawned < RECORDS + kept);
     for (size_t i = 0; i < spawned; i++) {
         intptr_t value;
 
