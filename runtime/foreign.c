@@ -44,7 +44,7 @@ struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_f
     whorl__add_seq_cst(&rt->visitors, 1);
     t = whorl__task_new(rt, NULL, fn, arg, options, where);
     if (t && !admit(rt)) {
-        whorl__record_put(rt, NULL, t);
+        whorl__record_put_outside(t);
         t = NULL;
     }
     if (t && options && options->worker)
@@ -78,7 +78,7 @@ int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
         syscall(SYS_futex, futex_of(&t->latch), FUTEX_WAIT_PRIVATE, WHORL__LATCH_THREAD, NULL, NULL, 0);
     if (result)
         *result = t->result;
-    whorl__record_put(rt, NULL, t);
+    whorl__record_put_outside(t);
     whorl__add_seq_cst(&rt->visitors, (uint32_t)-1); /* the last touch of the runtime */
     return 0;
 }

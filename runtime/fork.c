@@ -300,7 +300,7 @@ static struct whorl_task *new_strand(struct whorl__worker *w, int stack_class)
     t->stack_class = (uint8_t)stack_class;
     if (whorl__lend_stack(w, t))
         return t;
-    whorl__record_put(w->runtime, w, t);
+    whorl__record_put(w, t);
     return NULL;
 }
 
@@ -308,7 +308,7 @@ static void drop_strand(struct whorl__worker *w, struct whorl_task *t)
 {
     whorl__stack_put(&w->stacks, t->stack);
     t->stack = NULL;
-    whorl__record_put(w->runtime, w, t);
+    whorl__record_put(w, t);
 }
 
 /* The list of a task's strands. */
@@ -368,7 +368,7 @@ struct whorl_task *whorl__strand_end(struct whorl__worker *w, struct whorl_task 
     leave_list(root, t);
     whorl__store_relaxed(&t->root, NULL);
     waiter = whorl__latch_open(&fork->latch); /* the last touch: the fork dies with its sync, the root may */
-    whorl__record_put(w->runtime, w, t);
+    whorl__record_put(w, t);
     return waiter;
 }
 

@@ -94,9 +94,10 @@ struct whorl_task *whorl__record_get_outside(struct whorl__runtime *rt)
     return first;
 }
 
-void whorl__record_put_outside(struct whorl__runtime *rt, struct whorl_task *t)
+void whorl__record_put_outside(struct whorl_task *t)
 {
-    give(rt, t, t);
+    whorl__store_relaxed(&t->state, WHORL__FREE);
+    give(whorl__runtime_of(t), t, t);
 }
 
 bool whorl__records_refill(struct whorl__worker *w)

@@ -95,17 +95,12 @@ static inline const char *whorl__name_of(const struct whorl_task *t)
 /* The slow halves of the two that follow. */
 bool whorl__records_refill(struct whorl__worker *w);
 void whorl__records_spill(struct whorl__worker *w);
-struct whorl_task *whorl__record_get_outside(struct whorl__runtime *rt);
-void whorl__record_put_outside(struct whorl__runtime *rt, struct whorl_task *t);
 
-/* A record for a task, all zeros or as the last task left it. NULL: no memory, or none is allowed. `w` NULL: on a thread that is no
- * worker. */
-static inline struct whorl_task *whorl__record_get(struct whorl__runtime *rt, struct whorl__worker *w)
+/* A record for a task, all zeros or as the last task left it. NULL: no memory, or none is allowed. */
+static inline struct whorl_task *whorl__record_get(struct whorl__worker *w)
 {
     struct whorl_task *t;
 
-    if (!w)
-        return whorl__record_get_outside(rt);
     if (__builtin_expect(!w->records, 0) && !whorl__records_refill(w))
         return NULL;
     t = w->records;
@@ -115,18 +110,18 @@ static inline struct whorl_task *whorl__record_get(struct whorl__runtime *rt, st
 }
 
 /* Takes back a record that nobody has a handle to. */
-static inline void whorl__record_put(struct whorl__runtime *rt, struct whorl__worker *w, struct whorl_task *t)
+static inline void whorl__record_put(struct whorl__worker *w, struct whorl_task *t)
 {
     whorl__store_relaxed(&t->state, WHORL__FREE);
-    if (!w) {
-        whorl__record_put_outside(rt, t);
-        return;
-    }
     t->next = w->records;
     w->records = t;
     if (__builtin_expect(++w->record_count > WHORL__RECORDS_KEPT, 0))
         whorl__records_spill(w);
 }
+
+/* The same on a thread that is no worker of the runtime. */
+struct whorl_task *whorl__record_get_outside(struct whorl__runtime *rt);
+void whorl__record_put_outside(struct whorl_task *t);
 
 /* Unmaps them all. */
 void whorl__records_free(struct whorl__runtime *rt);

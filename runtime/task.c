@@ -46,11 +46,20 @@ static bool apply_options(struct whorl__runtime *rt, struct whorl_task *t, const
     return true;
 }
 
+/* `w` may be another runtime's, or NULL. */
+static void put_record(struct whorl__worker *w, struct whorl_task *t)
+{
+    if (w && w->runtime == whorl__runtime_of(t))
+        whorl__record_put(w, t);
+    else
+        whorl__record_put_outside(t);
+}
+
 /* Inline for the hot path of whorl_spawn. */
 static inline struct whorl_task *new_task(struct whorl__runtime *rt, struct whorl__worker *w, whorl_fn fn, void *arg,
                                           const struct whorl_spawn_options *options, const char *where)
 {
-    struct whorl_task *t = whorl__record_get(rt, w);
+    struct whorl_task *t = w ? whorl__record_get(w) : whorl__record_get_outside(rt);
 
     if (!t)
         return NULL;
@@ -63,7 +72,7 @@ static inline struct whorl_task *new_task(struct whorl__runtime *rt, struct whor
     whorl__store_relaxed(&t->cancel, (uint8_t)0);
     whorl__store_relaxed(&t->where, where);
     if (__builtin_expect(options != NULL, 0) && !apply_options(rt, t, options)) {
-        whorl__record_put(rt, w, t);
+        put_record(w, t);
         return NULL;
     }
     return t;
@@ -114,7 +123,7 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
      * record is the joiner's. */
     waiter = whorl__xchg_seq_cst(&t->latch, (uintptr_t)WHORL__LATCH_OPEN);
     if (waiter == WHORL__LATCH_DETACHED)
-        whorl__record_put(w->runtime, w, t);
+        whorl__record_put(w, t);
     else if (waiter == WHORL__LATCH_THREAD)
         whorl__foreign_wake(&t->latch);
     /* Release: pairs with the fence in whorl__quiet; what this task spawned is counted there too. */
@@ -203,7 +212,7 @@ void whorl_detach(struct whorl_task *t)
         whorl__misuse(
             "whorl_detach was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached before",
             whorl__name_of(t), t->where);
-    whorl__record_put(whorl__runtime_of(t), w && w->runtime == whorl__runtime_of(t) ? w : NULL, t);
+    put_record(w, t);
 }
 
 int whorl_result(struct whorl_task *t, intptr_t *result)

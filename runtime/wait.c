@@ -37,12 +37,12 @@ int whorl__cancel_take(struct whorl_task *t)
     if (bits & WHORL__STOP)
         return -ECANCELED;
     if (bits & WHORL__CANCEL) {
-        whorl__and_seq_cst(&t->cancel, ~(uint32_t)WHORL__CANCEL);
+        whorl__and_seq_cst(&t->cancel, (uint8_t)~WHORL__CANCEL);
         return -ECANCELED;
     }
     if (bits & WHORL__TIMEOUT)
         return -ETIMEDOUT;
-    whorl__and_seq_cst(&t->cancel, ~(uint8_t)WHORL__NO_TIMER);
+    whorl__and_seq_cst(&t->cancel, (uint8_t)~WHORL__NO_TIMER);
     return -ENOMEM;
 }
 
@@ -169,7 +169,7 @@ int whorl_join(struct whorl_task *t, intptr_t *result)
         return err;
     if (result)
         *result = t->result;
-    whorl__record_put(whorl__runtime_of(t), whorl__worker(), t);
+    whorl__record_put(whorl__worker(), t);
     return 0;
 }
 

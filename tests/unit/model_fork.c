@@ -132,9 +132,8 @@ void whorl__records_spill(struct whorl__worker *w)
     die("there are no strands");
 }
 
-void whorl__record_put_outside(struct whorl__runtime *rt, struct whorl_task *t)
+void whorl__record_put_outside(struct whorl_task *t)
 {
-    (void)rt;
     (void)t;
     die("there are no strands");
 }
