@@ -16,6 +16,7 @@ static const struct workload {
     {"fib", "fork-join: Fibonacci numbers, a fork for each call", bench_fib},
     {"skynet", "fork-join: a tree with ten forks each", bench_skynet},
     {"nqueens", "fork-join: queens on a board", bench_nqueens},
+    {"sleep-forks", "fork-join that blocks: forks that each sleep", bench_sleep_forks},
     {"hog", "connections whose worker is kept by a task", bench_hog},
     {"park", "very many tasks that wait: starting, memory, waking", bench_park},
     {"sleepers", "very many tasks that sleep for a second", bench_sleepers},
