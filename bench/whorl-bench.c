@@ -17,6 +17,7 @@ static const struct workload {
     {"skynet", "fork-join: a tree with ten forks each", bench_skynet},
     {"nqueens", "fork-join: queens on a board", bench_nqueens},
     {"sleep-forks", "fork-join that blocks: forks that each sleep", bench_sleep_forks},
+    {"fork-take", "forks of an owner that computes on: until they are taken", bench_fork_take},
     {"hog", "connections whose worker is kept by a task", bench_hog},
     {"park", "very many tasks that wait: starting, memory, waking", bench_park},
     {"sleepers", "very many tasks that sleep for a second", bench_sleepers},

@@ -13,6 +13,7 @@ int bench_fib(int argc, char **argv);
 int bench_skynet(int argc, char **argv);
 int bench_nqueens(int argc, char **argv);
 int bench_sleep_forks(int argc, char **argv);
+int bench_fork_take(int argc, char **argv);
 int bench_hog(int argc, char **argv);
 int bench_park(int argc, char **argv);
 int bench_sleepers(int argc, char **argv);
