@@ -144,11 +144,11 @@ static int measure(struct fork_take *f, struct bench_spread *ns, double *p99, st
 
 int bench_fork_take(int argc, char **argv)
 {
-    static struct fork_take f = {.measure = {.once = take_ns, .runs = 200, .warmups = 0, .workers = 2},
+    static struct fork_take f = {.measure = {.once = take_ns, .runs = 400, .warmups = 0, .workers = 2},
                                  .fork = "later",
-                                 .compute_ms = 20,
+                                 .compute_ms = 10,
                                  .long_s = 1,
-                                 .settle = 5000000};
+                                 .settle = 3000000};
     const struct bench_option options[] = {
         BENCH_MEASURE_OPTIONS(&f.measure),
         {.name = "fork", .help = "first or later: whether the owner has forked before", .text = &f.fork},
