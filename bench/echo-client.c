@@ -21,12 +21,13 @@ struct client {
 };
 
 /* What is reported of a window, and of it how. */
-enum figure { RATE, P50, P99, P999, CLIENT_SHARE, SERVER_SHARE, SERVER_RATE, FIGURES };
+enum figure { RATE, P50, P99, P999, LATE_P99, CLIENT_SHARE, SERVER_SHARE, SERVER_RATE, FIGURES };
 static const char *const figure_names[FIGURES] = {
     [RATE] = "requests_per_second",
     [P50] = "p50_us",
     [P99] = "p99_us",
     [P999] = "p999_us",
+    [LATE_P99] = "client_late_p99_us",
     [CLIENT_SHARE] = "client_cpu_share",
     [SERVER_SHARE] = "server_cpu_share",
     [SERVER_RATE] = "requests_per_server_cpu_second",
@@ -47,6 +48,8 @@ static int run_window(struct echo_load *load, const struct client *client, struc
     server = client->server_pid ? bench_cputime((pid_t)client->server_pid) : 0;
     start = bench_now();
     err = echo_load_run(load, start + (int64_t)(client->seconds * 1e9), &window);
+    if (!err && client->load.rate)
+        err = echo_load_drain(load, &window); /* those that come late count too */
     elapsed = bench_now() - start;
     if (client->server_pid && server >= 0)
         server = bench_cputime((pid_t)client->server_pid) - server;
@@ -61,6 +64,7 @@ static int run_window(struct echo_load *load, const struct client *client, struc
     results->of[P50][run] = bench_histogram_quantile(&window.latency, 0.5) / 1e3;
     results->of[P99][run] = bench_histogram_quantile(&window.latency, 0.99) / 1e3;
     results->of[P999][run] = bench_histogram_quantile(&window.latency, 0.999) / 1e3;
+    results->of[LATE_P99][run] = bench_histogram_quantile(&window.late, 0.99) / 1e3;
     results->of[CLIENT_SHARE][run] = (double)self / (double)elapsed;
     if (client->server_pid) {
         results->of[SERVER_SHARE][run] = (double)server / (double)elapsed;
@@ -81,7 +85,7 @@ static int measure(const struct client *client, struct results *results)
     for (long run = 0; run < client->runs && !err; run++)
         err = run_window(load, client, results, run);
     if (!err)
-        err = echo_load_drain(load);
+        err = echo_load_drain(load, NULL);
     echo_load_close(load);
     return err;
 }
@@ -92,6 +96,7 @@ static void report(const struct client *client, struct results *results)
     bench_report_count("connections", client->load.connections);
     bench_report_count("size", client->load.size);
     bench_report_count("depth", client->load.depth);
+    bench_report_count("rate", client->load.rate);
     bench_report_real("seconds", client->seconds);
     bench_report_count("runs", client->runs);
     for (int i = 0; i < (client->server_pid ? FIGURES : SERVER_SHARE); i++) {
@@ -106,7 +111,7 @@ int bench_echo_client(int argc, char **argv)
 {
     static struct results results;
     struct client client = {
-        .load = {.host = "127.0.0.1", .connections = 50, .size = 64, .depth = 1},
+        .load = {.host = "127.0.0.1", .connections = 50, .size = 64},
         .seconds = 1,
         .warmup = 0.3,
         .runs = 5,
@@ -117,7 +122,12 @@ int bench_echo_client(int argc, char **argv)
         {.name = "port", .help = "its port, required", .number = &load->port, .min = 1, .max = 65535},
         {.name = "connections", .help = "connections at once", .number = &load->connections, .min = 1, .max = 1000000},
         {.name = "size", .help = "bytes of a request", .number = &load->size, .min = 1, .max = 1 << 20},
-        {.name = "depth", .help = "requests under way on each connection", .number = &load->depth, .min = 1, .max = 1024},
+        {.name = "depth",
+         .help = "requests under way on each connection (1); with --rate the most there may be (256)",
+         .number = &load->depth,
+         .min = 1,
+         .max = 1024},
+        {.name = "rate", .help = "requests each second in an open loop; 0: closed loop", .number = &load->rate, .max = 10000000},
         {.name = "seconds", .help = "length of a measurement", .seconds = &client.seconds, .min = 0, .max = 3600},
         {.name = "warmup", .help = "time before the first of them", .seconds = &client.warmup, .min = 0, .max = 3600},
         {.name = "runs", .help = "measurements, whose median counts", .number = &client.runs, .min = 1, .max = BENCH_RUNS_MAX},
@@ -135,6 +145,8 @@ int bench_echo_client(int argc, char **argv)
     bench_options_read(&command, argc, argv);
     if (!load->port)
         bench_options_refuse(&command, "--port is required");
+    if (!load->depth)
+        load->depth = load->rate ? 256 : 1;
     if (measure(&client, &results) < 0)
         return 1;
     report(&client, &results);

@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -38,6 +39,8 @@ struct echo_load {
     int epoll;
     bool closing;
     uint64_t under_way; /* requests, of all connections */
+    int64_t due;        /* with a rate: when the next request is */
+    uint64_t turn;      /* and whose it is */
     struct echo_window *window;
     struct connection *connections;
     int64_t *asked;          /* of all connections */
@@ -108,7 +111,30 @@ static int send_allowed(struct echo_load *load, struct connection *c)
     return watch(load, c, EPOLL_CTL_MOD, c->blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
-/* Counts a request of `c` as answered and allows the one that takes its place. */
+/* With a rate: sends all requests whose time has come. */
+static int ask(struct echo_load *load, int64_t now)
+{
+    uint64_t size = (uint64_t)load->options.size, depth = (uint64_t)load->options.depth;
+
+    for (; load->due <= now; load->due += 1000000000 / load->options.rate) {
+        struct connection *c = &load->connections[load->turn++ % (uint64_t)load->options.connections];
+        int err;
+
+        if (c->allowed / size - c->received / size == depth)
+            return complain(load, c, -EOVERFLOW, "answers are too far behind the rate");
+        c->asked[c->allowed / size % depth] = load->due;
+        c->allowed += size;
+        load->under_way++;
+        if (load->window)
+            bench_histogram_add(&load->window->late, (uint64_t)(now - load->due));
+        err = send_allowed(load, c);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+/* Counts a request of `c` as answered and, without a rate, allows the one that takes its place. */
 static void answer(struct echo_load *load, struct connection *c, uint64_t request, int64_t now)
 {
     int64_t *asked = &c->asked[request % (uint64_t)load->options.depth];
@@ -117,11 +143,12 @@ static void answer(struct echo_load *load, struct connection *c, uint64_t reques
         load->window->answered++;
         bench_histogram_add(&load->window->latency, (uint64_t)(now - *asked));
     }
-    *asked = now;
-    if (load->closing)
+    if (load->closing || load->options.rate) {
         load->under_way--;
-    else
-        c->allowed += (uint64_t)load->options.size;
+        return;
+    }
+    *asked = now;
+    c->allowed += (uint64_t)load->options.size;
 }
 
 static int receive(struct echo_load *load, struct connection *c)
@@ -143,32 +170,49 @@ static int receive(struct echo_load *load, struct connection *c)
     return send_allowed(load, c);
 }
 
+/* Waits for events until `until`, but not for long. */
+static int wait_for_events(struct echo_load *load, struct epoll_event *events, int64_t now, int64_t until)
+{
+    int64_t left = until - now < 100000000 ? until - now : 100000000;
+    struct timespec timeout = {.tv_nsec = left > 0 ? left : 0};
+    int count = epoll_pwait2(load->epoll, events, EVENTS_MAX, &timeout, NULL);
+
+    return count < 0 && errno == EINTR ? 0 : count < 0 ? -errno : count;
+}
+
+static int serve_events(struct echo_load *load, struct epoll_event *events, int count)
+{
+    int err = 0;
+
+    for (int i = 0; i < count && !err; i++) {
+        struct connection *c = events[i].data.ptr;
+
+        err = events[i].events & ~(uint32_t)EPOLLOUT ? receive(load, c) : send_allowed(load, c);
+    }
+    return err;
+}
+
 /* Serves the connections until the clock shows `until`, or, when closing, nothing is under way. */
 static int serve(struct echo_load *load, int64_t until)
 {
     struct epoll_event events[EVENTS_MAX];
     int64_t now, heard = bench_now();
-    int count, err;
+    bool open = load->options.rate && !load->closing;
+    int count, err = 0;
 
-    while ((now = bench_now()) < until && !(load->closing && load->under_way == 0)) {
-        int64_t left_ms = (until - now + 999999) / 1000000;
-
-        count = epoll_wait(load->epoll, events, EVENTS_MAX, left_ms < 100 ? (int)left_ms : 100);
-        if (count < 0 && errno != EINTR)
-            return complain(load, NULL, -errno, "epoll_wait");
-        if (count > 0)
+    while (!err && (now = bench_now()) < until && !(load->closing && load->under_way == 0)) {
+        if (open && (err = ask(load, now)) != 0)
+            return err;
+        count = wait_for_events(load, events, now, open && load->due < until ? load->due : until);
+        if (count < 0)
+            return complain(load, NULL, count, "epoll_pwait2");
+        if (count > 0 || load->under_way == 0)
             heard = now;
         else if (now - heard > PATIENCE_S * 1000000000LL)
             return complain(load, NULL, -ETIMEDOUT, "nothing came back on any connection");
-        for (int i = 0; i < count; i++) {
-            struct connection *c = events[i].data.ptr;
-
-            err = events[i].events & ~(uint32_t)EPOLLOUT ? receive(load, c) : send_allowed(load, c);
-            if (err)
-                return err;
-        }
+        err = serve_events(load, events, count);
     }
-    return 0;
+    return err;
 }
 
 int echo_load_run(struct echo_load *load, int64_t until, struct echo_window *window)
@@ -176,17 +220,21 @@ int echo_load_run(struct echo_load *load, int64_t until, struct echo_window *win
     int err;
 
     load->window = window;
+    load->closing = false;
+    load->due = bench_now();
     err = serve(load, until);
     load->window = NULL;
     return err;
 }
 
-int echo_load_drain(struct echo_load *load)
+int echo_load_drain(struct echo_load *load, struct echo_window *window)
 {
     int err;
 
+    load->window = window;
     load->closing = true;
     err = serve(load, bench_now() + PATIENCE_S * 1000000000LL);
+    load->window = NULL;
     if (err == 0 && load->under_way > 0) {
         fprintf(stderr, "whorl-bench echo-client: %ju requests were not answered within %d s\n", (uintmax_t)load->under_way,
                 PATIENCE_S);
@@ -239,7 +287,7 @@ static int connect_all(struct echo_load *load)
     return err;
 }
 
-/* Sends the first `depth` requests of each connection. */
+/* Makes each connection ready to send, and without a rate sends its first `depth` requests. */
 static int begin(struct echo_load *load)
 {
     uint64_t depth = (uint64_t)load->options.depth;
@@ -250,6 +298,8 @@ static int begin(struct echo_load *load)
         int err;
 
         c->asked = load->asked + (size_t)i * depth;
+        if (load->options.rate)
+            continue;
         for (uint64_t slot = 0; slot < depth; slot++)
             c->asked[slot] = now;
         c->allowed = depth * (uint64_t)load->options.size;
