@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Fork-join with nothing cut off: a fork for each call, however small. What is measured is the price of a fork. */
+#include "forkjoin.h"
+
 #include "clock.h"
 #include "measure.h"
 #include "report.h"
@@ -52,7 +54,7 @@ __attribute__((noinline)) static long fib_plain(long n)
     return n < 2 ? n : fib_plain(n - 1) + fib_plain(n - 2);
 }
 
-static long fib_run(long n)
+long forkjoin_fib(long n)
 {
     struct fib root = {.n = n};
 
@@ -307,7 +309,7 @@ static int forkjoin(int argc, char **argv, struct forkjoin *f, long max, const c
 int bench_fib(int argc, char **argv)
 {
     struct forkjoin f = {
-        .measure = {BENCH_MEASURE_DEFAULTS}, .name = "fib", .n = 37, .run = fib_run, .plain = fib_plain, .count = fib_forks};
+        .measure = {BENCH_MEASURE_DEFAULTS}, .name = "fib", .n = 37, .run = forkjoin_fib, .plain = fib_plain, .count = fib_forks};
 
     return forkjoin(argc, argv, &f, 60, "Measures the recursive Fibonacci function, one of the two calls forked.");
 }

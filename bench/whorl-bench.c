@@ -19,6 +19,8 @@ static const struct workload {
     {"sleep-forks", "fork-join that blocks: forks that each sleep", bench_sleep_forks},
     {"fork-take", "forks of an owner that computes on: until they are taken", bench_fork_take},
     {"hog", "connections whose worker is kept by a task", bench_hog},
+    {"busy-echo", "connections while all workers compute", bench_busy_echo},
+    {"server-sort", "connections while another one's handler sorts", bench_server_sort},
     {"park", "very many tasks that wait: starting, memory, waking", bench_park},
     {"sleepers", "very many tasks that sleep for a second", bench_sleepers},
     {"echo-client", "load on a TCP echo server, whose CPU time it reads", bench_echo_client},

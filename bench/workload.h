@@ -15,6 +15,8 @@ int bench_nqueens(int argc, char **argv);
 int bench_sleep_forks(int argc, char **argv);
 int bench_fork_take(int argc, char **argv);
 int bench_hog(int argc, char **argv);
+int bench_busy_echo(int argc, char **argv);
+int bench_server_sort(int argc, char **argv);
 int bench_park(int argc, char **argv);
 int bench_sleepers(int argc, char **argv);
 int bench_echo_client(int argc, char **argv);
