@@ -16,6 +16,8 @@ static const struct workload {
     {"fib", "fork-join: Fibonacci numbers, a fork for each call", bench_fib},
     {"skynet", "fork-join: a tree with ten forks each", bench_skynet},
     {"nqueens", "fork-join: queens on a board", bench_nqueens},
+    {"matmul", "fork-join: multiplying matrices by quarters", bench_matmul},
+    {"sort", "whorl_sort beside qsort", bench_sort},
     {"sleep-forks", "fork-join that blocks: forks that each sleep", bench_sleep_forks},
     {"fork-take", "forks of an owner that computes on: until they are taken", bench_fork_take},
     {"hog", "connections whose worker is kept by a task", bench_hog},

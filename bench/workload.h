@@ -12,6 +12,8 @@ int bench_spawn(int argc, char **argv);
 int bench_fib(int argc, char **argv);
 int bench_skynet(int argc, char **argv);
 int bench_nqueens(int argc, char **argv);
+int bench_matmul(int argc, char **argv);
+int bench_sort(int argc, char **argv);
 int bench_sleep_forks(int argc, char **argv);
 int bench_fork_take(int argc, char **argv);
 int bench_hog(int argc, char **argv);
