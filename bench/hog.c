@@ -34,8 +34,9 @@ struct hog {
     const char *kind, *takeover;
     struct connection *all;
     struct bench_histogram latency;
-    int ends[2]; /* a pipe, for a hog that blocks */
-    bool over;   /* atomic: the load is over */
+    int ends[2];  /* a pipe, for a hog that blocks */
+    bool over;    /* atomic: the load is over */
+    bool drained; /* atomic: and the last answers are there, or will not be */
     uint64_t taken_over;
     int error;
 };
@@ -136,6 +137,7 @@ static void *load(void *arg)
             hog->error = -ETIMEDOUT;
         shutdown(hog->all[i].client, SHUT_WR);
     }
+    __atomic_store_n(&hog->drained, true, __ATOMIC_RELEASE);
     return NULL;
 }
 
@@ -181,7 +183,9 @@ static intptr_t run(void *arg)
         whorl_sleep(WHORL_MS(10));
     whorl_stats(-1, &stats);
     hog->taken_over = stats.taken_over;
-    pthread_join(client, NULL); /* it waits for the last answers, and the other workers are there to give them */
+    while (!__atomic_load_n(&hog->drained, __ATOMIC_ACQUIRE))
+        whorl_sleep(WHORL_MS(1)); /* a worker that blocked here could not give the last answers */
+    pthread_join(client, NULL);
     return hog->error;
 }
 
