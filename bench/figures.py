@@ -18,7 +18,7 @@ PATIENCE_S = 60  # beyond the time a measurement is meant to take
 # The Debian packages without which a program is not built, or not there.
 PACKAGES = {
     "boost-switch": "libboost-context-dev", "boost-fiber-yield": "g++ libboost-fiber-dev libboost-context-dev",
-    "onetbb-forkjoin": "g++ libtbb-dev", "openmp-forkjoin": "g++", "go-peer": "golang-go", "httpd": "node-llhttp",
+    "onetbb-forkjoin": "g++ libtbb-dev", "onetbb-arrays": "g++ libtbb-dev", "openmp-forkjoin": "g++", "go-peer": "golang-go", "httpd": "node-llhttp",
     "wrk": "wrk", "nginx": "nginx-light", "valgrind": "valgrind", "gnuplot": "gnuplot-nox",
 }
 
@@ -275,6 +275,7 @@ def http_figure(connections, depth):
 
 GO = ["peers", "go", "go-peer"]
 ONETBB, OPENMP = ["peers", "onetbb-forkjoin"], ["peers", "openmp-forkjoin"]
+ONETBB_ARRAYS = ["peers", "onetbb-arrays"]
 
 
 def forks_figure(bench, n, workers, target_ns, slower=None):
@@ -347,20 +348,23 @@ def park_figure():
 
 
 def matmul_figure():
-    def contestant(workers, value="ms"):
-        return result_of([WHORL], "matmul", "--workers", workers, "--runs", "1", value=lambda result: 60e3 / result[value])
+    def contestant(program, workers, key="ms"):
+        return result_of(program, "matmul", "--workers", workers, "--runs", "1", value=lambda result: 60e3 / result[key])
 
     plain = "plain on one"
     return Figure("product of matrices of 1,024 rows, 2 workers", "products/minute", {
-        "whorl": contestant("2"), "whorl, 1 worker": contestant("1"), plain: contestant("1", "plain_ms")}, plain)
+        "whorl": contestant([WHORL], "2"), "whorl, 1 worker": contestant([WHORL], "1"), "oneTBB": contestant(ONETBB_ARRAYS, "2"),
+        plain: contestant([WHORL], "1", key="plain_ms")}, plain)
 
 
 def sort_figure():
-    def contestant(workers, value="ms"):
-        return result_of([WHORL], "sort", "--workers", workers, "--runs", "1", value=lambda result: 60e3 / result[value])
+    def contestant(program, workers, *options, key="ms"):
+        return result_of(program, "sort", "--workers", workers, "--runs", "1", *options, value=lambda result: 60e3 / result[key])
 
     return Figure("sort of 5,000,000 numbers, 2 workers", "sorts/minute", {
-        "whorl": contestant("2"), "whorl, 1 worker": contestant("1"), "qsort": contestant("1", "qsort_ms")}, "qsort")
+        "whorl": contestant([WHORL], "2"), "whorl, 1 worker": contestant([WHORL], "1"),
+        "qsort": contestant([WHORL], "1", key="qsort_ms"), "oneTBB": contestant(ONETBB_ARRAYS, "2"),
+        "oneTBB, as qsort compares": contestant(ONETBB_ARRAYS, "2", "--compare", "call")}, "qsort")
 
 
 FIGURES = {
