@@ -76,7 +76,7 @@ def result_of(program, *options, value, also=(), scale=1.0):
     def measure(context):
         result = json.loads(context.run([context.program("bench", *program), *options]))
         main = value(result) if callable(value) else result[value]
-        return {"value": main * scale, **{quantity: result[quantity] for quantity in also}}
+        return {"value": main * scale, **{quantity: result[quantity] for quantity in also if quantity in result}}
     return measure
 
 
@@ -236,7 +236,7 @@ EXTRAS = {
     "server_cpu_share": ("server CPU %", 100), "client_cpu_share": ("client CPU %", 100), "atomics": ("atomic instructions", 1),
     "alone_p99_us": ("p99 us alone", 1), "both_p99_us": ("with the work", 1), "both_client_late_p99_us": ("client late p99 us", 1),
     "both_client_cpu_share": ("client CPU %", 100), "speed_ratio": ("speed of the work beside it", 1),
-    "raw_ratio": ("create + wake over raw stacks", 1), "taken_over": ("taken over", 1),
+    "create_ms": ("create ms", 1), "wake_ms": ("wake ms", 1), "raw_ratio": ("create + wake over raw stacks", 1), "taken_over": ("taken over", 1),
 }
 
 
@@ -312,10 +312,15 @@ def hog_figure(kind, target_ms):
     def contestant(*options):
         return result_of([WHORL], "hog", "--kind", *options, value="p99_us", scale=1e-3, also=("p50_us", "taken_over"))
 
+    def peer(*program):
+        def measure(context):
+            return contestant(kind, "--peer", context.program("bench", *program))(context)
+        return measure
+
     what = {"spin": "spins", "block": "blocks in the kernel"}[kind]
     return Figure(f"100 connections on a worker whose task {what}, 2 workers, 2,000 requests/s; p99", "ms", {
         "whorl": contestant(kind), "no hog": contestant("none"), "no takeover": contestant(kind, "--takeover", "off"),
-    }, targets=[AtMost(target_ms, "ms")])
+        "Go": peer(*GO)}, targets=[AtMost(target_ms, "ms")])
 
 
 BESIDE = ("alone_p99_us", "both_p99_us", "speed_ratio", "both_client_late_p99_us", "both_client_cpu_share")
@@ -343,8 +348,10 @@ def park_figure():
     def whorl(context):
         result = json.loads(context.run([context.bench, "park"]))
         return {"value": result["bytes_per_task"],
+                "create_ms": result["create_ms"], "wake_ms": result["wake_ms"],
                 "raw_ratio": (result["create_ms"] + result["wake_ms"]) / result["raw_stacks_ms"]}
-    return Figure("a million parked tasks, each", "bytes", {"whorl": whorl}, targets=[AtMost(4500, "bytes"), AtMost(1.4, "x", "raw_ratio")])
+    return Figure("a million parked tasks, each", "bytes", {
+        "whorl": whorl, "Go": result_of(GO, "park", "-n", "1000000", value="bytes_per_task", also=("create_ms", "wake_ms"))}, targets=[AtMost(4500, "bytes"), AtMost(1.4, "x", "raw_ratio")])
 
 
 def matmul_figure():
@@ -391,7 +398,8 @@ FIGURES = {
     "server-sort": server_sort_figure(),
     "park": park_figure(),
     "sleepers": Figure("a million tasks that sleep for a second, 2 workers", "ms", {
-        "whorl": result_of([WHORL], "sleepers", value="ms")}),
+        "whorl": result_of([WHORL], "sleepers", value="ms"),
+        "Go": result_of(GO, "sleepers", "-n", "1000000", "-workers", "2", value="ms")}, "Go"),
     "echo-50": echo_figure(50),
     "echo-512": echo_figure(512),
     "echo-1": echo_alone_figure(pinned=True),

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "clock.h"
 #include "histogram.h"
+#include "hog-peer.h"
 #include "options.h"
 #include "report.h"
 #include "workload.h"
@@ -31,7 +32,7 @@ struct connection {
 struct hog {
     long connections, rate, workers, slice_ms;
     double seconds;
-    const char *kind, *takeover;
+    const char *kind, *takeover, *peer;
     struct connection *all;
     struct bench_histogram latency;
     int ends[2];  /* a pipe, for a hog that blocks */
@@ -189,6 +190,23 @@ static intptr_t run(void *arg)
     return hog->error;
 }
 
+/* The same with the sessions in another program. */
+static int run_peer(struct hog *hog)
+{
+    int ends[CONNECTIONS_MAX], err, ended;
+    struct hog_peer peer = {
+        .program = hog->peer, .kind = hog->kind, .slice_ms = hog->slice_ms, .connections = hog->connections, .ends = ends};
+
+    for (long i = 0; i < hog->connections; i++)
+        ends[i] = hog->all[i].server;
+    err = hog_peer_start(&peer);
+    if (err)
+        return err;
+    load(hog);
+    ended = hog_peer_end(&peer);
+    return hog->error ? hog->error : ended;
+}
+
 static int open_all(struct hog *hog)
 {
     hog->all = calloc((size_t)hog->connections, sizeof *hog->all);
@@ -205,13 +223,40 @@ static int open_all(struct hog *hog)
     return 0;
 }
 
+static void report(const struct hog *hog)
+{
+    bench_report_begin("hog");
+    bench_report_text("kind", hog->kind);
+    if (hog->peer[0])
+        bench_report_text("peer", hog->peer);
+    else
+        bench_report_text("takeover", hog->takeover);
+    bench_report_count("workers", hog->workers);
+    bench_report_count("connections", hog->connections);
+    bench_report_count("rate", hog->rate);
+    bench_report_count("slice_ms", hog->slice_ms);
+    bench_report_real("p50_us", (double)bench_histogram_quantile(&hog->latency, 0.5) / 1e3);
+    bench_report_real("p99_us", (double)bench_histogram_quantile(&hog->latency, 0.99) / 1e3);
+    bench_report_real("p999_us", (double)bench_histogram_quantile(&hog->latency, 0.999) / 1e3);
+    if (!hog->peer[0])
+        bench_report_count("taken_over", (long)hog->taken_over);
+    bench_report_end();
+}
+
 int bench_hog(int argc, char **argv)
 {
-    struct hog hog = {
-        .connections = 100, .rate = 2000, .workers = 2, .slice_ms = 1000, .seconds = 3, .kind = "spin", .takeover = "on"};
+    struct hog hog = {.connections = 100,
+                      .rate = 2000,
+                      .workers = 2,
+                      .slice_ms = 1000,
+                      .seconds = 3,
+                      .kind = "spin",
+                      .takeover = "on",
+                      .peer = ""};
     const struct bench_option options[] = {
         {.name = "kind", .help = "what keeps the last worker: spin, block (in the kernel) or none", .text = &hog.kind},
         {.name = "takeover", .help = "on, or off to see what it is worth", .text = &hog.takeover},
+        {.name = "peer", .help = "a program that has the sessions and the hog instead (bench/hog-peer.h)", .text = &hog.peer},
         {.name = "slice", .help = "milliseconds it is kept at a time", .number = &hog.slice_ms, .min = 1, .max = 100000},
         {.name = "connections", .help = "connections of that worker", .number = &hog.connections, .min = 1, .max = CONNECTIONS_MAX},
         {.name = "rate", .help = "requests each second, over all connections", .number = &hog.rate, .min = 1, .max = 1000000},
@@ -233,22 +278,11 @@ int bench_hog(int argc, char **argv)
     runtime.disable = hog.takeover[1] == 'f' ? "watcher" : NULL;
     err = open_all(&hog);
     if (!err)
-        err = (int)whorl_run(run, &hog, &runtime);
+        err = hog.peer[0] ? run_peer(&hog) : (int)whorl_run(run, &hog, &runtime);
     if (err) {
         fprintf(stderr, "whorl-bench hog: the measurement failed: %s\n", strerror(-err));
         return 1;
     }
-    bench_report_begin("hog");
-    bench_report_text("kind", hog.kind);
-    bench_report_text("takeover", hog.takeover);
-    bench_report_count("workers", hog.workers);
-    bench_report_count("connections", hog.connections);
-    bench_report_count("rate", hog.rate);
-    bench_report_count("slice_ms", hog.slice_ms);
-    bench_report_real("p50_us", (double)bench_histogram_quantile(&hog.latency, 0.5) / 1e3);
-    bench_report_real("p99_us", (double)bench_histogram_quantile(&hog.latency, 0.99) / 1e3);
-    bench_report_real("p999_us", (double)bench_histogram_quantile(&hog.latency, 0.999) / 1e3);
-    bench_report_count("taken_over", (long)hog.taken_over);
-    bench_report_end();
+    report(&hog);
     return 0;
 }

@@ -141,15 +141,27 @@ func run(name string, o options) error {
 		ns := measure(o, 1, func() float64 { return once(o) })
 		return printJSON(result{"go-" + name, o.workers, o.runs, o.iterations, ns, here()})
 	}
+	if _, known := waits[name]; known {
+		return runWait(name, o)
+	}
 	return runForkJoin(name, o)
 }
 
 func usage() {
 	fmt.Fprintln(os.Stderr, "usage: go-peer yield|spawn [-runs N] [-warmup N] [-workers N] [-iterations N]\n"+
-		"       go-peer fib|skynet|nqueens [-runs N] [-warmup N] [-workers N] [-n N]")
+		"       go-peer fib|skynet|nqueens [-runs N] [-warmup N] [-workers N] [-n N]\n"+
+		"       go-peer park|sleepers [-workers N] [-n N]\n"+
+		"       go-peer hog-sessions KIND SLICE_MS DESCRIPTOR...")
 }
 
 var loops = map[string]func(options) float64{"yield": yieldNS, "spawn": spawnNS}
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "go-peer:", err)
+		os.Exit(1)
+	}
+}
 
 func main() {
 	var o options
@@ -160,7 +172,7 @@ func main() {
 	flags.IntVar(&o.warmup, "warmup", 1, "measurements before those")
 	flags.IntVar(&o.workers, "workers", 1, "OS threads that run goroutines")
 	flags.IntVar(&o.iterations, "iterations", 1000000, "yields of each goroutine, or goroutines")
-	flags.IntVar(&o.n, "n", 0, "the size of fib, skynet and nqueens; 0: what each takes by itself")
+	flags.IntVar(&o.n, "n", 0, "the size of what is measured; 0: what each takes by itself")
 	if len(os.Args) < 2 {
 		usage()
 		os.Exit(2)
@@ -171,19 +183,24 @@ func main() {
 		flags.PrintDefaults()
 		return
 	}
+	if os.Args[1] == "hog-sessions" {
+		exitOn(hogSessions(os.Args[2:]))
+		return
+	}
 	flags.Parse(os.Args[2:])
 	_, loop := loops[os.Args[1]]
 	program, forks := forkJoins[os.Args[1]]
+	_, wait := waits[os.Args[1]]
 	if o.n == 0 {
 		o.n = program.n
 	}
-	known := loop || forks && o.n >= 2 && o.n <= program.max
+	if o.n == 0 {
+		o.n = 1000000
+	}
+	known := loop || wait && o.n >= 1 || forks && o.n >= 2 && o.n <= program.max
 	if !known || flags.NArg() > 0 || o.runs < 1 || o.warmup < 0 || o.workers < 1 || o.iterations < 1 {
 		usage()
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], o); err != nil {
-		fmt.Fprintln(os.Stderr, "go-peer:", err)
-		os.Exit(1)
-	}
+	exitOn(run(os.Args[1], o))
 }
