@@ -18,7 +18,8 @@ PATIENCE_S = 60  # beyond the time a measurement is meant to take
 # The Debian packages without which a program is not built, or not there.
 PACKAGES = {
     "boost-switch": "libboost-context-dev", "boost-fiber-yield": "g++ libboost-fiber-dev libboost-context-dev",
-    "onetbb-forkjoin": "g++ libtbb-dev", "onetbb-arrays": "g++ libtbb-dev", "openmp-forkjoin": "g++", "go-peer": "golang-go", "httpd": "node-llhttp",
+    "onetbb-forkjoin": "g++ libtbb-dev", "onetbb-arrays": "g++ libtbb-dev", "openmp-forkjoin": "g++",
+    "go-peer": "golang-go", "tokio-peer": "cargo librust-tokio-dev", "httpd": "node-llhttp",
     "wrk": "wrk", "nginx": "nginx-light", "valgrind": "valgrind", "gnuplot": "gnuplot-nox",
 }
 
@@ -71,8 +72,8 @@ def ns_of(program, *options, pinned=True, value=lambda result: result["ns_per_op
 
 
 def result_of(program, *options, value, also=(), scale=1.0):
-    """A contestant that prints several quantities: `value` names one of them or makes one of the whole, which is multiplied by `scale`;
-    `also` are those beside it."""
+    """A contestant that prints several quantities: `value` names one of them, or makes one of the whole, and is multiplied by
+    `scale`; `also` names those that are shown beside it."""
     def measure(context):
         result = json.loads(context.run([context.program("bench", *program), *options]))
         main = value(result) if callable(value) else result[value]
@@ -152,8 +153,8 @@ def counts_of(workload):
 
 
 class Target:
-    """What whorl is to reach. `quantity`: which of the values that a contestant has. Its score is what was measured in units of the
-    limit: at 1 or below it is met."""
+    """What whorl is to reach. `quantity`: which of the values that a contestant has. The score is what was measured, in units of
+    the limit: at 1 or below the target is met."""
 
     def __init__(self, limit, unit="", quantity="value"):
         self.limit, self.unit, self.quantity = limit, unit, quantity
@@ -210,7 +211,8 @@ class Scaled(Target):
         if got is None:
             return f"<= {self.limit} ns, scaled", None, None
         scaled = self.limit * statistics.median(samples[YARDSTICK]["value"]) / BOOST_NS
-        return f"<= {scaled:.1f} ns ({self.limit} scaled)", f"{got * scaled * BOOST_NS / self.limit:.1f} ns", got * BOOST_NS / self.limit
+        score = got * BOOST_NS / self.limit
+        return f"<= {scaled:.1f} ns ({self.limit} scaled)", f"{score * scaled:.1f} ns", score
 
 
 class Figure:
@@ -236,7 +238,8 @@ EXTRAS = {
     "server_cpu_share": ("server CPU %", 100), "client_cpu_share": ("client CPU %", 100), "atomics": ("atomic instructions", 1),
     "alone_p99_us": ("p99 us alone", 1), "both_p99_us": ("with the work", 1), "both_client_late_p99_us": ("client late p99 us", 1),
     "both_client_cpu_share": ("client CPU %", 100), "speed_ratio": ("speed of the work beside it", 1),
-    "create_ms": ("create ms", 1), "wake_ms": ("wake ms", 1), "raw_ratio": ("create + wake over raw stacks", 1), "taken_over": ("taken over", 1),
+    "create_ms": ("create ms", 1), "wake_ms": ("wake ms", 1), "raw_ratio": ("create + wake over raw stacks", 1),
+    "taken_over": ("taken over", 1),
 }
 
 
@@ -273,7 +276,7 @@ def http_figure(connections, depth):
                   against="nginx", targets=[TimesPeer(7 if depth > 1 else 1.0, "nginx")])
 
 
-GO = ["peers", "go", "go-peer"]
+GO, TOKIO = ["peers", "go", "go-peer"], ["peers", "tokio", "tokio-peer"]
 ONETBB, OPENMP = ["peers", "onetbb-forkjoin"], ["peers", "openmp-forkjoin"]
 ONETBB_ARRAYS = ["peers", "onetbb-arrays"]
 
@@ -320,7 +323,7 @@ def hog_figure(kind, target_ms):
     what = {"spin": "spins", "block": "blocks in the kernel"}[kind]
     return Figure(f"100 connections on a worker whose task {what}, 2 workers, 2,000 requests/s; p99", "ms", {
         "whorl": contestant(kind), "no hog": contestant("none"), "no takeover": contestant(kind, "--takeover", "off"),
-        "Go": peer(*GO)}, targets=[AtMost(target_ms, "ms")])
+        "Go": peer(*GO), "Tokio": peer(*TOKIO)}, targets=[AtMost(target_ms, "ms")])
 
 
 BESIDE = ("alone_p99_us", "both_p99_us", "speed_ratio", "both_client_late_p99_us", "both_client_cpu_share")
@@ -350,8 +353,11 @@ def park_figure():
         return {"value": result["bytes_per_task"],
                 "create_ms": result["create_ms"], "wake_ms": result["wake_ms"],
                 "raw_ratio": (result["create_ms"] + result["wake_ms"]) / result["raw_stacks_ms"]}
-    return Figure("a million parked tasks, each", "bytes", {
-        "whorl": whorl, "Go": result_of(GO, "park", "-n", "1000000", value="bytes_per_task", also=("create_ms", "wake_ms"))}, targets=[AtMost(4500, "bytes"), AtMost(1.4, "x", "raw_ratio")])
+    def peer(program, n):
+        return result_of(program, "park", n, "1000000", value="bytes_per_task", also=("create_ms", "wake_ms"))
+
+    return Figure("a million parked tasks, each", "bytes", {"whorl": whorl, "Go": peer(GO, "-n"), "Tokio": peer(TOKIO, "--n")},
+                  targets=[AtMost(4500, "bytes"), AtMost(1.4, "x", "raw_ratio")])
 
 
 def matmul_figure():
@@ -399,7 +405,8 @@ FIGURES = {
     "park": park_figure(),
     "sleepers": Figure("a million tasks that sleep for a second, 2 workers", "ms", {
         "whorl": result_of([WHORL], "sleepers", value="ms"),
-        "Go": result_of(GO, "sleepers", "-n", "1000000", "-workers", "2", value="ms")}, "Go"),
+        "Go": result_of(GO, "sleepers", "-n", "1000000", "-workers", "2", value="ms"),
+        "Tokio": result_of(TOKIO, "sleepers", value="ms")}, "Go"),
     "echo-50": echo_figure(50),
     "echo-512": echo_figure(512),
     "echo-1": echo_alone_figure(pinned=True),
