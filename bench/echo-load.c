@@ -332,7 +332,7 @@ static int allocate(struct echo_load *load)
 }
 
 /* A connection is a descriptor: use as many as the hard limit gives. */
-static void raise_descriptor_limit(void)
+void echo_load_raise_limit(void)
 {
     struct rlimit limit;
 
@@ -351,7 +351,7 @@ struct echo_load *echo_load_open(const struct echo_load_options *options)
         return NULL;
     }
     load->options = *options;
-    raise_descriptor_limit();
+    echo_load_raise_limit();
     if (allocate(load) < 0 || connect_all(load) < 0 || begin(load) < 0) {
         echo_load_close(load);
         return NULL;

@@ -28,6 +28,9 @@ struct echo_window {
     struct bench_histogram late;    /* with a rate, ns from when a request was due until it was sent: this client's own delay */
 };
 
+/* Lets this process have as many descriptors as it may: a connection is one on either side. echo_load_open does this by itself. */
+void echo_load_raise_limit(void);
+
 /* Connects. Returns NULL once it has said on standard error what failed; so do the others with a negative error. */
 struct echo_load *echo_load_open(const struct echo_load_options *options);
 void echo_load_close(struct echo_load *load);

@@ -123,6 +123,7 @@ int echo_service_start(struct echo_service *echo)
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
+    echo_load_raise_limit();
     echo->listener = -1;
     echo->orders = ends[0];
     echo->pid = fork();
@@ -193,6 +194,8 @@ static intptr_t accept_all(void *arg)
         }
         whorl_detach(t);
     }
+    if (fd != -ECANCELED)
+        fprintf(stderr, "whorl-bench: accepting: %s\n", strerror(-fd));
     return fd;
 }
 

@@ -233,7 +233,7 @@ def ratio(samples, against):
 # What a contestant may have beside its value, and how it is printed: a name, and what it is multiplied by.
 EXTRAS = {
     "requests_per_second": ("requests/s", 1), "requests_per_server_cpu_second": ("per server-CPU-second", 1),
-    "p50_us": ("p50 us", 1), "p99_us": ("p99 us", 1), "max_us": ("max us", 1), "long_us": ("after 1 s us", 1),
+    "p50_us": ("p50 us", 1), "p99_us": ("p99 us", 1), "max_us": ("max us", 1), "long_us": ("owner computing for 1 s: us", 1),
     "nap_100us_p50_us": ("a nap of 100 us: p50 us", 1), "nap_100us_p99_us": ("p99 us", 1), "left_to_owner": ("not taken", 1),
     "server_cpu_share": ("server CPU %", 100), "client_cpu_share": ("client CPU %", 100), "atomics": ("atomic instructions", 1),
     "alone_p99_us": ("p99 us alone", 1), "both_p99_us": ("with the work", 1), "both_client_late_p99_us": ("client late p99 us", 1),
