@@ -11,7 +11,7 @@ enum { SESSIONS = 20, ROUNDS = 20, PATIENCE_S = 10 };
 
 struct scene {
     int ends[SESSIONS][2];
-    int workers[SESSIONS]; /* where each session was when it began to wait, atomic */
+    int workers[SESSIONS]; /* where each session was when it began to wait, -1: it has not, atomic */
     int place;             /* the worker that is kept, and how many wait there */
     int waiting;
     whorl_fn keep;       /* how it is kept */
@@ -114,8 +114,10 @@ static void choose_place(struct scene *scene)
 {
     int counts[8] = {0};
 
-    for (int i = 0; i < SESSIONS; i++)
-        counts[scene->workers[i]]++;
+    for (int i = 0; i < SESSIONS; i++) {
+        UNTIL(__atomic_load_n(&scene->workers[i], __ATOMIC_RELAXED) >= 0);
+        counts[__atomic_load_n(&scene->workers[i], __ATOMIC_RELAXED)]++;
+    }
     for (int i = 0; i < whorl_workers(); i++)
         if (counts[i] > scene->waiting) {
             scene->place = i;
@@ -141,9 +143,10 @@ static intptr_t serve_beside_a_hog(void *arg)
     for (int i = 0; i < SESSIONS; i++) {
         CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, scene->ends[i]), 0);
         CHECK_EQ(setsockopt(scene->ends[i][1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
-        sessions[i] = whorl_spawn(echo, scene);
+        scene->workers[i] = -1;
     }
-    CHECK_EQ(whorl_sleep(WHORL_MS(20)), 0); /* they wait now, or do so later elsewhere */
+    for (int i = 0; i < SESSIONS; i++)
+        sessions[i] = whorl_spawn(echo, scene);
     choose_place(scene);
     CHECK_EQ(pipe2(scene->gate, O_CLOEXEC), 0);
     CHECK_EQ(pthread_create(&client, NULL, ask, scene), 0);
