@@ -13,6 +13,7 @@
 #include "io/fd.h"
 #include "io/op.h"
 #include "io/sys.h"
+#include "runtime/pause.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ int whorl__fd_hold(int fd, struct whorl__fd **entry)
         word = settled(e);
         if (__builtin_expect(word & CLOSING, 0))
             return -EBADF;
+        whorl__pause_at(FD_U1);
     } while (!whorl__cas_seq_cst(&e->word, &word, word + 1)); /* U1 */
     return 0;
 }
@@ -80,9 +82,11 @@ void whorl__fd_release(struct whorl__fd *e)
 {
     struct whorl_task *closer, *waiter;
 
+    whorl__pause_at(FD_U3);
     /* U3. Acquire: pairs with X3; `closer` is visible. Release: X4 comes after what we did. */
     if (__builtin_expect(whorl__sub_acq_rel(&e->word, (uint64_t)1) != CLOSING + 1, 1))
         return;
+    whorl__pause_at(FD_U3_OPEN);
     closer = e->closer;
     waiter = whorl__latch_open(&closer->gate);
     if (waiter)
@@ -112,10 +116,13 @@ static void wait_for_users(struct whorl__fd *e, int fd, struct whorl_task *t)
 {
     whorl__store_relaxed(&t->gate, (uintptr_t)0);
     e->closer = t;
+    whorl__pause_at(FD_X2);
     cancel_all(whorl__runtime_of(t), fd);
+    whorl__pause_at(FD_X3);
     /* Release: pairs with the acquire in whorl__fd_release. */
     if (whorl__sub_acq_rel(&e->word, (uint64_t)1) == CLOSING + 1)
         return; /* they are all gone */
+    whorl__pause_at(FD_X3_WAIT);
     whorl__latch_wait(whorl__worker(), t, &t->gate, "close", (uintptr_t)fd, WHORL__WAIT_MUST);
 }
 
@@ -133,12 +140,15 @@ int whorl_close(int fd)
         word = settled(e);
         if (word & CLOSING)
             return -EBADF;
+        whorl__pause_at(FD_X1);
     } while (!whorl__cas_seq_cst(&e->word, &word, word + (CLOSING + 1))); /* X1 */
     if (word)
         wait_for_users(e, fd, t);
+    whorl__pause_at(FD_X4);
     whorl__store_relaxed(&e->more, 0);
     whorl__store_release(&e->word, CLOSING | CLOSED); /* X4; nobody else changes the word now */
     err = whorl__sys_close(fd);
+    whorl__pause_at(FD_X4_CLEAR);
     whorl__store_release(&e->word, (uint64_t)0); /* pairs with the exchange in whorl__fd_hold */
     return err;
 }

@@ -22,6 +22,7 @@
 #include "runtime/atomic.h"
 #include "runtime/context.h"
 #include "runtime/fatal.h"
+#include "runtime/pause.h"
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
@@ -152,6 +153,7 @@ static bool submit_entries(struct uring_port *p, unsigned flags)
     whorl__store_release(p->ring.sq.ktail, p->sq_tail); /* pairs with the kernel's acquire */
     if (p->sq_tail == head && !flags)
         return true;
+    whorl__pause_at(RING_SUBMIT);
     enter(p, p->sq_tail - head, flags);
     head = whorl__load_acquire(p->ring.sq.khead); /* pairs with the kernel's release */
     if (head == p->sq_tail)
@@ -218,6 +220,7 @@ static void flush_pending(struct uring_port *p)
         if (!p->first)
             p->last = &p->first;
         whorl__store_relaxed(&p->base.pending, p->base.pending - 1);
+        whorl__pause_at(FD_U2);
         if (e) {
             op->stage = IN_FLIGHT;
             fill(e, op);
@@ -279,6 +282,7 @@ static struct whorl__op *poll_port(struct whorl__reactor *r, struct whorl__port 
     unsigned flags;
 
     (void)r;
+    whorl__pause_at(RING_POLL);
     whorl__spin_lock(&p->lock);
     flags = whorl__load_relaxed(p->ring.sq.kflags) & port->flags_mask ? IORING_ENTER_GETEVENTS : 0;
     if (flush)
@@ -302,6 +306,7 @@ static void submit(struct whorl__reactor *r, struct whorl__port *port, struct wh
     struct uring_port *p = port_of(port);
 
     (void)r;
+    whorl__pause_at(RING_ADD);
     whorl__spin_lock(&p->lock);
     op->stage = PENDING;
     whorl__store_release(&op->port, port); /* pairs with the acquire in cancel */
@@ -346,6 +351,7 @@ static struct uring_port *lock_port_of(struct whorl__op *op)
 
         if (!port)
             return NULL;
+        whorl__pause_at(RING_CANCEL);
         whorl__spin_lock(&port_of(port)->lock);
         if (whorl__load_relaxed(&op->port) == port)
             return port_of(port);
@@ -379,6 +385,7 @@ static struct whorl__op *cancel_fd(struct whorl__reactor *r, int fd)
     for (int i = 0; i < u->count; i++) {
         struct uring_port *p = u->ports[i];
 
+        whorl__pause_at(RING_CANCEL_FD);
         whorl__spin_lock(&p->lock);
         for (struct whorl__op *op = p->first; op; op = next) {
             next = op->next;
@@ -420,11 +427,14 @@ static bool wait_port(struct whorl__reactor *r, struct whorl__port *port, whorl_
         timeout.tv_nsec = left % 1000000000;
         arg.ts = (uint64_t)(uintptr_t)&timeout;
     }
+    whorl__pause_at(RING_WAIT);
     if (!begin_waiting(p))
         return true;
+    whorl__pause_at(RING_SLEEP);
     whorl__add_relaxed(&port->enters, 1);
     /* However it ends (-ETIME, -EINTR), the scheduler looks around again. Without the lock: others may cancel meanwhile. */
     io_uring_enter2((unsigned)p->ring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&arg, sizeof arg);
+    whorl__pause_at(RING_SLEPT);
     whorl__spin_lock(&p->lock);
     p->waiting = false;
     whorl__spin_unlock(&p->lock);
@@ -468,6 +478,7 @@ static struct whorl__op *take_over(struct whorl__reactor *r, struct whorl__port 
     struct whorl__op *done = NULL, **last = &done;
     bool woken;
 
+    whorl__pause_at(TAKE_LOCK);
     if (!whorl__spin_trylock(&p->lock))
         return NULL;
     if (p->waiting) {
@@ -475,13 +486,18 @@ static struct whorl__op *take_over(struct whorl__reactor *r, struct whorl__port 
         return NULL;
     }
     if (whorl__spin_trylock(&own->lock)) { /* two that take from each other both give up rather than wait */
+        whorl__pause_at(TAKE_MOVE);
         *moved += move_pending(p, own);
         whorl__spin_unlock(&own->lock);
     }
+    whorl__pause_at(TAKE_REAP);
     woken = reap(p, &last);
     whorl__spin_unlock(&p->lock);
-    if (woken)
+    if (woken) {
+        whorl__pause_at(TAKE_WAKE);
         wake(r, from); /* that was not for us */
+    }
+    whorl__pause_at(TAKE_HAND_ON);
     return done;
 }
 

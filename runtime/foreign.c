@@ -43,6 +43,7 @@ struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_f
         whorl__misuse("whorl_runtime_spawn was given no %s", rt ? "function" : "runtime");
     whorl__add_seq_cst(&rt->visitors, 1);
     t = whorl__task_new(rt, NULL, fn, arg, options, where);
+    whorl__pause_at(FOREIGN_ADMIT);
     if (t && !admit(rt)) {
         whorl__record_put_outside(t);
         t = NULL;
@@ -73,12 +74,14 @@ int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
         whorl__misuse(
             "whorl_runtime_join was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached",
             whorl__name_of(t), t->where);
+    whorl__pause_at(FOREIGN_WAIT);
     /* Acquire: pairs with the exchange in finish (task.c); the result is visible. */
     while (whorl__load_acquire(&t->latch) != WHORL__LATCH_OPEN)
         syscall(SYS_futex, futex_of(&t->latch), FUTEX_WAIT_PRIVATE, WHORL__LATCH_THREAD, NULL, NULL, 0);
     if (result)
         *result = t->result;
     whorl__record_put_outside(t);
+    whorl__pause_at(FOREIGN_LEAVE);
     whorl__add_seq_cst(&rt->visitors, (uint32_t)-1); /* the last touch of the runtime */
     return 0;
 }

@@ -165,9 +165,11 @@ static void set_aside(struct whorl__worker *w, struct whorl__deque *d)
 {
     struct whorl__runtime *rt = w->runtime;
 
+    whorl__pause_at(FORK_ASIDE);
     whorl__spin_lock(&d->lock);
     d->aside = true;
     whorl__spin_unlock(&d->lock);
+    whorl__pause_at(FORK_ASIDE_LIST);
     whorl__spin_lock(&rt->aside_lock);
     d->listed = true;
     d->before = NULL;
@@ -195,9 +197,11 @@ static void unlist(struct whorl__runtime *rt, struct whorl__deque *d)
 
 static void take_back(struct whorl__runtime *rt, struct whorl__deque *d)
 {
+    whorl__pause_at(FORK_BACK);
     whorl__spin_lock(&rt->aside_lock);
     unlist(rt, d);
     whorl__spin_unlock(&rt->aside_lock);
+    whorl__pause_at(FORK_BACK_MARK);
     whorl__spin_lock(&d->lock);
     d->aside = false;
     whorl__spin_unlock(&d->lock);
@@ -207,6 +211,7 @@ void whorl__deque_change(struct whorl__worker *w, struct whorl__deque *next)
 {
     struct whorl__deque *last = w->deque;
 
+    whorl__pause_at(FORK_CHANGE);
     show(w, next);
     if (last && whorl__deque_filled(last))
         set_aside(w, last);
@@ -260,6 +265,7 @@ static struct whorl_fork *pop(struct whorl__deque *d)
 {
     struct whorl_fork *fork = NULL;
 
+    whorl__pause_at(FORK_O3_LOCK);
     whorl__spin_lock(&d->lock);
     if (whorl__deque_filled(d)) {
         whorl__store_relaxed(&d->forks.tail, d->forks.tail - 1);
@@ -345,6 +351,7 @@ static void bind_strand(struct whorl__worker *w, struct whorl_task *t, struct wh
     struct whorl_task *root = parent->root ? parent->root : parent;
     whorl_ns deadline = whorl__deadline_of(parent);
 
+    whorl__pause_at(FORK_BIND);
     t->arg = fork;
     whorl__store_relaxed(&t->root, root);
     if (deadline != WHORL_NEVER)
@@ -367,6 +374,7 @@ struct whorl_task *whorl__strand_end(struct whorl__worker *w, struct whorl_task 
 
     leave_list(root, t);
     whorl__store_relaxed(&t->root, NULL);
+    whorl__pause_at(FORK_END);
     waiter = whorl__latch_open(&fork->latch); /* the last touch: the fork dies with its sync, the root may */
     whorl__record_put(w, t);
     return waiter;
@@ -475,15 +483,21 @@ static struct whorl_fork *take(struct theft *theft, struct whorl__deque *d)
 {
     struct whorl_fork **head, *fork = NULL;
 
-    if (!whorl__deque_filled(d) || !whorl__spin_trylock(&d->lock)) /* T1 */
+    if (!whorl__deque_filled(d))
+        return NULL;
+    whorl__pause_at(FORK_T1);
+    if (!whorl__spin_trylock(&d->lock)) /* T1 */
         return NULL;
     head = d->forks.head;
     if (theft->stack_class != d->stack_class) {
         theft->wanted = d->stack_class;
     } else if (whorl__deque_filled(d)) {
+        whorl__pause_at(FORK_T2);
         whorl__store_relaxed(&d->forks.head, head + 1); /* T2 */
+        whorl__pause_at(FORK_T3);
         if (!d->aside)
             whorl__fence_others(theft->runtime); /* T3. Partner: O2 */
+        whorl__pause_at(FORK_T4);
         /* T4. Acquire: pairs with the release in whorl_fork, so that what the fork is about is visible. */
         if (head < whorl__load_acquire(&d->forks.tail)) {
             fork = whorl__load_relaxed(head);
@@ -492,6 +506,7 @@ static struct whorl_fork *take(struct theft *theft, struct whorl__deque *d)
         } else {
             whorl__store_relaxed(&d->forks.head, head);
         }
+        whorl__pause_at(FORK_T4_UNLOCK);
     }
     whorl__spin_unlock(&d->lock);
     return fork;
@@ -601,5 +616,6 @@ void whorl__sync_slow(struct whorl_fork *fork)
         return;
     if (whorl__load_relaxed(&fork->latch) == WHORL__FORK_NOT_TAKEN)
         whorl__misuse("whorl_sync was given a fork that this task has not forked, or has synced before");
+    whorl__pause_at(FORK_WAIT);
     whorl__latch_wait(whorl__worker(), t, &fork->latch, "sync", (uintptr_t)fork, WHORL__WAIT_SYNC);
 }

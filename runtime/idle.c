@@ -31,6 +31,7 @@ static bool wake_one(struct whorl__runtime *rt)
 {
     struct whorl__worker *w = NULL;
 
+    whorl__pause_at(WAKE_P3_LOCK);
     whorl__spin_lock(&rt->idle_lock);
     if (whorl__wanted(rt)) {
         w = &rt->workers[rt->sleepers[rt->sleeping - 1]];
@@ -39,6 +40,7 @@ static bool wake_one(struct whorl__runtime *rt)
         whorl__add_seq_cst(&rt->searching, 1);
     }
     whorl__spin_unlock(&rt->idle_lock);
+    whorl__pause_at(WAKE_P3_WAKE);
     if (w)
         rt->ops->wake(rt->reactor, w->port);
     return w != NULL;
@@ -52,7 +54,9 @@ void whorl__wake_one(struct whorl__worker *w)
 
 void whorl__notify_outside(struct whorl__runtime *rt)
 {
+    whorl__pause_at(WAKE_P2);
     whorl__fence_seq_cst(); /* P2; not a worker's hot path, so always a full one */
+    whorl__pause_at(WAKE_P3);
     if (whorl__wanted(rt))
         wake_one(rt);
 }
@@ -94,10 +98,12 @@ bool whorl__wake_worker(struct whorl__runtime *rt, int index)
 {
     bool woken;
 
+    whorl__pause_at(WAKE_MAILBOX);
     whorl__fence_seq_cst(); /* P2 for a mailbox. Partner: S4 */
     woken = delist(&rt->workers[index]);
     if (woken) {
         whorl__add_seq_cst(&rt->searching, 1);
+        whorl__pause_at(WAKE_P3_WAKE);
         rt->ops->wake(rt->reactor, rt->workers[index].port);
     }
     return woken;
@@ -145,8 +151,10 @@ void whorl__end_idle(struct whorl__worker *w)
 {
     if (w->idle_since != WHORL_NEVER)
         score_idle_period(w);
+    whorl__pause_at(WAKE_F1);
     if (w->searching && stop_searching(w) == 0) { /* F1 */
-        whorl__fence_seq_cst();                   /* partner: S4. On x86 the exchange above is one already */
+        whorl__pause_at(WAKE_F1_NOTIFY);
+        whorl__fence_seq_cst(); /* partner: S4. On x86 the exchange above is one already */
         whorl__notify(w);
     } else if (w->runtime->watch && !whorl__load_relaxed(&w->runtime->watched)) {
         whorl__notify(w); /* we may be busy for long: somebody is to watch */
@@ -239,6 +247,7 @@ static void wait_and_watch(struct whorl__worker *w)
         timer = whorl__load_relaxed(&w->timers.next);
         until = watching && w->now + pause < timer ? w->now + pause : timer;
         whorl__count(&w->stats.sleeps, 1);
+        whorl__pause_at(WAKE_S6_SLEEP);
         rt->ops->wait(rt->reactor, w->port, until);
         if (!watching)
             return;
@@ -247,6 +256,7 @@ static void wait_and_watch(struct whorl__worker *w)
         /* Before its time: something has come, or the loop has to do something first. */
     } while (w->now >= until && w->now < timer && whorl__load_relaxed(&w->asleep) && somebody_works(rt) && !whorl__anything(w) &&
              !whorl__anyone_neglects(w));
+    whorl__pause_at(WAKE_UNWATCH);
     whorl__store_release(&rt->watched, 0u); /* pairs with the exchange above */
 }
 
@@ -254,19 +264,25 @@ static void sleep_in_reactor(struct whorl__worker *w)
 {
     struct whorl__runtime *rt = w->runtime;
 
+    whorl__pause_at(WAKE_S2);
     if (w->searching)
-        stop_searching(w);   /* S2 */
-    enlist(w);               /* S3 */
+        stop_searching(w); /* S2 */
+    whorl__pause_at(WAKE_S3);
+    enlist(w); /* S3 */
+    whorl__pause_at(WAKE_S4);
     whorl__fence_others(rt); /* S4 */
+    whorl__pause_at(WAKE_S5);
     if (whorl__load_relaxed(&rt->ending) && whorl__quiet(rt)) {
         whorl__store_relaxed(&rt->stop, 1);
         whorl__wake_all(rt);
     } else if (!whorl__anything(w) && !give_up_stackless(w)) { /* S5 */
         wait_and_watch(w);
+        whorl__pause_at(WAKE_S6_UP);
         w->searching = !delist(w); /* whoever woke it has counted it */
         w->budget = 0;
         return;
     }
+    whorl__pause_at(WAKE_S6);
     /* S6: something is there. It may be another worker's, so this one searches. */
     if (delist(w))
         start_searching(w);
@@ -278,6 +294,7 @@ void whorl__idle(struct whorl__worker *w)
 {
     if (w->idle_since == WHORL_NEVER)
         w->idle_since = w->now;
+    whorl__pause_at(WAKE_S1);
     if (!w->searching && may_search(w->runtime)) {
         start_searching(w);
         return;

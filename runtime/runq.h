@@ -9,6 +9,7 @@
 
 #include "runtime/atomic.h"
 #include "runtime/fifo.h"
+#include "runtime/pause.h"
 #include "runtime/task.h"
 
 #ifndef WHORL__RUNQ_SIZE
@@ -42,6 +43,7 @@ static inline void whorl__runq_push(struct whorl__runq *q, struct whorl_task *t)
     /* Acquire: pairs with the exchange of `head` by a thief, whose reads of the slots come before we overwrite them. */
     if (__builtin_expect(tail - whorl__load_acquire(&q->head) < WHORL__RUNQ_SIZE && whorl__fifo_empty(&q->overflow), 1)) {
         whorl__store_relaxed(&q->slots[tail % WHORL__RUNQ_SIZE], t);
+        whorl__pause_at(QUEUE_PUSH);
         /* Release: pairs with the acquire of `tail` in steal; the task and its slot are visible there. */
         whorl__store_release(&q->tail, tail + 1);
     } else {
@@ -97,6 +99,7 @@ static inline struct whorl_task *whorl__runq_pop(struct whorl__runq *q)
         struct whorl_task *t = whorl__load_relaxed(&q->slots[head % WHORL__RUNQ_SIZE]);
 
         whorl__runq_prefetch(q, head + 1, tail);
+        whorl__pause_at(QUEUE_POP);
         if (q->alone) {
             whorl__store_relaxed(&q->head, head + 1);
             return t;
@@ -129,16 +132,19 @@ static inline struct whorl_task *whorl__runq_steal(struct whorl__runq *q, struct
         return first;
     }
     *n = 0;
+    whorl__pause_at(QUEUE_STEAL);
     if (tail - head > WHORL__RUNQ_SIZE) /* `head` is old: the exchange below would fail */
         return NULL;
     first = whorl__load_relaxed(&victim->slots[head % WHORL__RUNQ_SIZE]);
     for (uint64_t i = 1; i < half; i++)
         whorl__store_relaxed(&q->slots[(own + i - 1) % WHORL__RUNQ_SIZE],
                              whorl__load_relaxed(&victim->slots[(head + i) % WHORL__RUNQ_SIZE]));
+    whorl__pause_at(QUEUE_TAKE);
     /* Acquire and release: what was copied was still theirs, and is ours from here on. */
     if (!whorl__cas_acq_rel(&victim->head, &head, head + half))
         return NULL;
     *n = (uint32_t)half;
+    whorl__pause_at(QUEUE_SHOW);
     whorl__store_release(&q->tail, own + half - 1); /* as in push */
     return first;
 }

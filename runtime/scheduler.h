@@ -5,6 +5,7 @@
 
 #include "runtime/current.h"
 #include "runtime/fatal.h"
+#include "runtime/pause.h"
 #include "runtime/record.h"
 #include "runtime/worker.h"
 
@@ -54,6 +55,7 @@ static inline void whorl__after_switch(struct whorl__worker *w)
     whorl__commit commit = w->commit;
 
     if (commit) {
+        whorl__pause_at(COMMIT);
         w->commit = NULL;
         commit(w, w->committee);
     }
@@ -153,11 +155,13 @@ static inline bool whorl__wanted(const struct whorl__runtime *rt)
 /* Something was queued on this worker that any may run: wakes one if that is needed. */
 static inline void whorl__notify(struct whorl__worker *w)
 {
+    whorl__pause_at(WAKE_P2);
     /* P2. Partner: S4, whorl__fence_others. */
     if (__builtin_expect(w->runtime->asymmetric, 1))
         whorl__fence_compiler();
     else
         whorl__fence_seq_cst();
+    whorl__pause_at(WAKE_P3);
     if (__builtin_expect(whorl__wanted(w->runtime), 0))
         whorl__wake_one(w);
 }

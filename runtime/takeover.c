@@ -54,12 +54,14 @@ static void take_over(struct whorl__worker *w, struct whorl__worker *v)
     uint32_t moved = 0;
     struct whorl__op *next;
 
+    whorl__pause_at(TAKE_KICK);
     kick(rt, v->port);
     for (struct whorl__op *op = rt->ops->take_over(rt->reactor, v->port, w->port, &moved); op; op = next) {
         next = op->next;
         moved++;
         whorl__op_done(w, op);
     }
+    whorl__pause_at(TAKE_TIMERS);
     whorl__timers_expire(w, &v->timers);
     whorl__count(&w->stats.taken_over, moved);
 }

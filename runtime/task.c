@@ -126,6 +126,7 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
         whorl__record_put(w, t);
     else if (waiter == WHORL__LATCH_THREAD)
         whorl__foreign_wake(&t->latch);
+    whorl__pause_at(END_COUNT);
     /* Release: pairs with the fence in whorl__quiet; what this task spawned is counted there too. */
     whorl__store_release(&w->stats.finished, w->stats.finished + 1);
     return waiter > WHORL__LATCH_THREAD ? (struct whorl_task *)waiter : NULL;
@@ -263,6 +264,7 @@ bool whorl__quiet(struct whorl__runtime *rt)
     /* Finished before spawned: see "Ending" in scheduler.c. */
     for (int i = 0; i < rt->worker_count; i++)
         finished += whorl__load_relaxed(&rt->workers[i].stats.finished);
+    whorl__pause_at(END_SUMS);
     whorl__fence_seq_cst();
     whorl__spin_lock(&rt->inbox.lock);
     spawned = rt->posted;

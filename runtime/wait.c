@@ -60,6 +60,7 @@ static void begin(struct whorl__worker *w, struct whorl_task *t, enum whorl__wai
 /* T3 */
 static void check_cancel(struct whorl_task *t)
 {
+    whorl__pause_at(WAIT_T3);
     if (__builtin_expect(whorl__load_seq_cst(&t->cancel) != 0, 0))
         whorl__interrupt(t);
 }
@@ -74,9 +75,13 @@ void whorl__interrupt(struct whorl_task *t)
 {
     struct whorl__runtime *rt = whorl__runtime_of(t);
     uintptr_t expected = (uintptr_t)t;
+    uint8_t wait;
 
-    whorl__fence_seq_cst();                  /* between C1 and C2 */
-    switch (whorl__load_relaxed(&t->wait)) { /* C2 */
+    whorl__fence_seq_cst(); /* between C1 and C2 */
+    whorl__pause_at(WAIT_C2);
+    wait = whorl__load_relaxed(&t->wait); /* C2 */
+    whorl__pause_at(WAIT_C3);
+    switch (wait) {
     case WHORL__WAIT_LATCH: {
         uintptr_t *latch = whorl__load_relaxed(&t->wait_latch);
 
@@ -102,6 +107,7 @@ static bool await(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latc
 {
     uintptr_t expected = 0;
 
+    whorl__pause_at(WAIT_T2);
     /* Release: pairs with the exchange in whorl__latch_open, whose caller may then run the task. */
     if (whorl__cas_seq_cst(latch, &expected, (uintptr_t)t))
         return true;
@@ -175,6 +181,7 @@ int whorl_join(struct whorl_task *t, intptr_t *result)
 
 struct whorl_task *whorl__latch_open(uintptr_t *latch)
 {
+    whorl__pause_at(WAIT_OPEN);
     /* Release of what the waiter will read, acquire of the waiter's saved registers; partners: latch_wait and publish_latch. */
     uintptr_t waiter = whorl__xchg_seq_cst(latch, (uintptr_t)WHORL__LATCH_OPEN);
 
@@ -250,6 +257,7 @@ void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h)
             return;
         if (!hit)
             continue;
+        whorl__pause_at(WAIT_FIRE);
         whorl__count(&w->stats.timers_fired, 1);
         if (whorl__is_deadline(timer)) {
             whorl__interrupt(whorl__task_of_deadline(timer));
