@@ -29,6 +29,8 @@ static whorl_ns clock_now(void)
     return w->runtime->ops->now(w->runtime->reactor);
 }
 
+/* Whoever runs a fork that was taken may not copy the struct it is in: somebody may just begin to wait for the fork, by its latch. */
+
 /* Ranges. */
 
 struct range {
@@ -54,12 +56,11 @@ static void run_range(struct whorl_fork *self);
 static void split(struct range *r)
 {
     _Alignas(max_align_t) char sum[WHORL_SUM_MAX];
-    struct range upper = *r;
     const struct job *job = r->job;
+    size_t middle = r->begin + (r->end - r->begin) / 2;
+    struct range upper = {.begin = middle, .end = r->end, .piece = r->piece, .job = job, .into = sum};
 
-    upper.begin = r->begin + (r->end - r->begin) / 2;
-    r->end = upper.begin;
-    upper.into = sum;
+    r->end = middle;
     memcpy(sum, job->neutral, job->size);
     whorl_fork(&upper.fork, run_range);
     run_range(&r->fork);
@@ -200,7 +201,8 @@ static size_t count_before(const struct order *o, const char *run, size_t count,
 
 static void merge(struct whorl_fork *self)
 {
-    struct merge *m = whorl_fork_of(self, struct merge, fork), lower = *m, upper = *m;
+    struct merge *m = whorl_fork_of(self, struct merge, fork);
+    struct merge lower = {.order = m->order, .a = m->a, .b = m->b, .to = m->to}, upper = lower;
     size_t size = m->order->size;
 
     if (m->a_count + m->b_count <= MERGE_LEAF) {
@@ -217,8 +219,8 @@ static void merge(struct whorl_fork *self)
     }
     upper.a += lower.a_count * size;
     upper.b += lower.b_count * size;
-    upper.a_count -= lower.a_count;
-    upper.b_count -= lower.b_count;
+    upper.a_count = m->a_count - lower.a_count;
+    upper.b_count = m->b_count - lower.b_count;
     upper.to += (lower.a_count + lower.b_count) * size;
     whorl_fork(&upper.fork, merge);
     merge(&lower.fork);
@@ -236,8 +238,9 @@ struct sort {
 
 static void sort(struct whorl_fork *self)
 {
-    struct sort *s = whorl_fork_of(self, struct sort, fork), lower = *s, upper = *s;
+    struct sort *s = whorl_fork_of(self, struct sort, fork);
     size_t size = s->order->size, half = s->count / 2;
+    struct sort lower = {.order = s->order, .from = s->from, .to = s->to, .count = half, .into = !s->into}, upper = lower;
     struct merge m = {.order = s->order, .a_count = half, .b_count = s->count - half};
 
     if (s->count <= SORT_LEAF) {
@@ -246,11 +249,9 @@ static void sort(struct whorl_fork *self)
             memcpy(s->to, s->from, s->count * size);
         return;
     }
-    lower.count = half;
-    upper.count -= half;
+    upper.count = s->count - half;
     upper.from += half * size;
     upper.to += half * size;
-    lower.into = upper.into = !s->into;
     whorl_fork(&upper.fork, sort);
     sort(&lower.fork);
     whorl_sync(&upper.fork);
