@@ -134,8 +134,8 @@ int whorl_close(int fd)
     uint64_t word;
     int err;
 
-    if (!e)
-        return fd < 0 || fd >= CHUNK * CHUNKS ? -EBADF : -ENOMEM;
+    if (!e) /* without memory for an entry there is nobody who uses it, each would need one, too */
+        return fd < 0 || fd >= CHUNK * CHUNKS ? -EBADF : whorl__sys_close(fd);
     do {
         word = settled(e);
         if (word & CLOSING)
