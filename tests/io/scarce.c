@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/* A program that uses a little of everything, run again and again: each time another one of the calls for memory, mappings, threads and
+ * rings that the library makes is refused, alone or with all that follow. What can be done is done and right, the rest ends with
+ * an error that says so; no task is lost, no descriptor or mapping left. (Under AddressSanitizer: no memory either.) */
+#include "loopback.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "runtime/scheduler.h"
+#include "tests/support/scarce.h"
+
+/* Bytes of stack that are enough to go on with, and fewer than a sync is content with. */
+enum { ENOUGH = 24 << 10 };
+
+/* More tasks than a slab has records or stacks, or a heap of timers has room at first; more forks than a deque has. */
+enum { TASKS = 100, FORKS = 600, NUMBERS = 3000 };
+
+/* Of the run under way; the counters are atomic. */
+static struct {
+    unsigned n;
+    bool lasting, ran;
+    int begun, ended; /* tasks */
+} now;
+
+static void count(int *counter)
+{
+    __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
+}
+
+/* A result may be that there is no memory, when there was none. */
+static bool scarcity(intptr_t result)
+{
+    return scarce_refused() && (result == -ENOMEM || result == -EAGAIN);
+}
+
+static bool is(intptr_t result, intptr_t expected)
+{
+    return scarcity(result) || CHECK_EQ(result, expected);
+}
+
+static struct whorl_task *begin(whorl_fn fn, void *arg)
+{
+    struct whorl_task *t = whorl_spawn(fn, arg);
+
+    CHECK(t || scarce_refused());
+    return t;
+}
+
+/* Joins it, and it has ended once, or never begun for want of a stack. */
+static void end_with(struct whorl_task *t, intptr_t expected)
+{
+    if (t)
+        is(result_of(t), expected);
+}
+
+/* Tasks that sleep; one that is cancelled; deadlines. */
+
+static intptr_t sleep_and_return(void *arg)
+{
+    int result;
+
+    count(&now.begun);
+    result = whorl_sleep((intptr_t)arg * 1000);
+    count(&now.ended);
+    return result ? result : (intptr_t)arg;
+}
+
+static intptr_t sleep_for_ever(void *arg)
+{
+    int result;
+
+    count(&now.begun);
+    result = whorl_sleep(WHORL_SEC(1000));
+    count(&now.ended);
+    return result ? result : (intptr_t)arg;
+}
+
+static void sleep_and_cancel(void)
+{
+    struct whorl_task *tasks[TASKS], *sleeper = begin(sleep_for_ever, NULL);
+
+    for (intptr_t i = 0; i < TASKS; i++)
+        tasks[i] = begin(sleep_and_return, (void *)i);
+    for (intptr_t i = 0; i < TASKS; i++)
+        end_with(tasks[i], i);
+    whorl_deadline(whorl_after(WHORL_SEC(1000)));
+    is(whorl_sleep(1000), 0);
+    whorl_deadline(WHORL_NEVER);
+    is(whorl_sleep(1000), 0);
+    if (sleeper)
+        whorl_cancel(sleeper);
+    end_with(sleeper, -ECANCELED);
+}
+
+/* Forks cannot fail. */
+
+struct leaf {
+    struct whorl_fork fork;
+    int sleep, ran;
+};
+
+static void run_leaf(struct whorl_fork *self)
+{
+    struct leaf *leaf = whorl_fork_of(self, struct leaf, fork);
+
+    leaf->ran++;
+    if (leaf->sleep)
+        is(whorl_sleep(leaf->sleep), 0);
+}
+
+static void fork_many(void)
+{
+    static struct leaf leaves[FORKS];
+
+    for (int i = 0; i < FORKS; i++) {
+        leaves[i] = (struct leaf){.sleep = i % 100 ? 0 : 1000};
+        whorl_fork(&leaves[i].fork, run_leaf);
+    }
+    for (int i = FORKS - 1; i >= 0; i--) {
+        whorl_sync(&leaves[i].fork);
+        CHECK_EQ(leaves[i].ran, 1);
+    }
+}
+
+/* Forks down to where a sync wants another stack, and a little further on this one when there is none. */
+
+struct deep {
+    struct whorl_fork fork;
+    const struct whorl__stack *stack; /* the one that is used up */
+    int depth, reached;
+};
+
+static void dig(struct whorl_fork *self)
+{
+    struct deep *d = whorl_fork_of(self, struct deep, fork);
+    struct deep next = {.stack = d->stack, .depth = d->depth + 1};
+    volatile char bytes[1000] = {0};
+
+    d->reached = d->depth + bytes[0];
+    if (whorl__worker()->current->stack != d->stack || (const char *)__builtin_frame_address(0) < d->stack->base + ENOUGH)
+        return;
+    whorl_fork(&next.fork, dig);
+    whorl_sync(&next.fork);
+    d->reached = next.reached;
+}
+
+static void dig_deep(void)
+{
+    struct deep root = {.stack = whorl__worker()->current->stack};
+
+    dig(&root.fork);
+    CHECK(root.reached > 0);
+}
+
+static void add_indices(size_t first, size_t last, void *into, void *arg)
+{
+    (void)arg;
+    for (size_t i = first; i < last; i++)
+        *(uint64_t *)into += i;
+}
+
+static void add_sums(void *into, const void *from, void *arg)
+{
+    (void)arg;
+    *(uint64_t *)into += *(const uint64_t *)from;
+}
+
+static int compare_numbers(const void *a, const void *b, void *arg)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    (void)arg;
+    return x < y ? -1 : x > y;
+}
+
+/* Without memory the numbers are as they were. */
+static void add_and_sort(void)
+{
+    static uint32_t numbers[NUMBERS], before[NUMBERS];
+    uint64_t seed = test_seed(), sum = 0;
+    int result;
+
+    CHECK_EQ(whorl_reduce(0, NUMBERS, add_indices, add_sums, NULL, &sum, sizeof sum), 0);
+    CHECK_EQ(sum, NUMBERS * (NUMBERS - 1) / 2);
+    for (int i = 0; i < NUMBERS; i++)
+        numbers[i] = before[i] = (uint32_t)test_random(&seed);
+    result = whorl_sort(numbers, NUMBERS, sizeof *numbers, compare_numbers, NULL);
+    if (result)
+        CHECK(scarcity(result) && memcmp(numbers, before, sizeof numbers) == 0);
+    for (int i = 1; result == 0 && i < NUMBERS; i++)
+        CHECK(numbers[i - 1] <= numbers[i]);
+}
+
+/* Another thread, which the test itself is given in any case. */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *), void *arg);
+
+struct visit {
+    struct whorl_runtime *runtime;
+    int over; /* atomic */
+};
+
+/* Sleeps not: the null reactor's clock stands still while somebody yields. */
+static intptr_t answer(void *arg)
+{
+    count(&now.begun);
+    count(&now.ended);
+    return (intptr_t)arg;
+}
+
+static void *visit(void *arg)
+{
+    struct visit *v = arg;
+    struct whorl_task *t = whorl_runtime_spawn(v->runtime, answer, (void *)5, NULL);
+    intptr_t result = 0;
+
+    CHECK(t || scarce_refused());
+    if (t && CHECK_EQ(whorl_runtime_join(t, &result), 0))
+        is(result, 5);
+    __atomic_store_n(&v->over, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static void be_visited(void)
+{
+    struct visit v = {.runtime = whorl_runtime()};
+    pthread_t thread;
+
+    if (!CHECK_EQ(__real_pthread_create(&thread, NULL, visit, &v), 0))
+        return;
+    while (!__atomic_load_n(&v.over, __ATOMIC_ACQUIRE))
+        whorl_yield();
+    pthread_join(thread, NULL);
+}
+
+/* What needs a kernel. */
+
+static void speak(int from, int to)
+{
+    char text[6] = "hello", back[6];
+
+    if (is(whorl_send(from, text, sizeof text, 0), sizeof text) && is(whorl_recv(to, back, sizeof back, MSG_DONTWAIT), sizeof back))
+        CHECK_STR(back, text);
+}
+
+/* By a name, so that a thread has to look it up. */
+static void connect_and_speak(void)
+{
+    int listener = whorl_tcp_listen(LOOPBACK, 0, NULL), one, other;
+
+    if (listener < 0) {
+        CHECK(scarcity(listener));
+        return;
+    }
+    one = whorl_tcp_connect("localhost", (uint16_t)whorl_tcp_port(listener));
+    CHECK(one >= 0 || scarcity(one));
+    if (one >= 0) {
+        other = whorl_accept(listener);
+        CHECK(other >= 0 || scarcity(other));
+        if (other >= 0) {
+            speak(one, other);
+            speak(other, one);
+            CHECK_EQ(whorl_close(other), 0);
+        }
+        CHECK_EQ(whorl_close(one), 0);
+    }
+    CHECK_EQ(whorl_close(listener), 0);
+}
+
+static intptr_t receive(void *arg)
+{
+    char byte;
+
+    return whorl_recv((int)(intptr_t)arg, &byte, 1, 0);
+}
+
+/* Somebody waits for what is sent. */
+static void send_and_receive(void)
+{
+    int ends[2];
+    struct whorl_task *receiver;
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    receiver = begin(receive, (void *)(intptr_t)ends[0]);
+    whorl_yield();
+    if (!is(whorl_send(ends[1], "x", 1, 0), 1) || scarce_refused())
+        CHECK_EQ(whorl_shutdown(ends[1], SHUT_RDWR), 0); /* the receiver may wait for a byte that could not be sent */
+    if (receiver) {
+        intptr_t got = result_of(receiver);
+
+        CHECK(got == 1 || (got == 0 && scarce_refused()) || scarcity(got));
+    }
+    close_ends(ends);
+}
+
+static void read_a_file(void)
+{
+    char bytes[4];
+    ssize_t n;
+    int fd = whorl_open("/proc/self/exe", O_RDONLY, 0);
+
+    CHECK(fd >= 0 || scarcity(fd));
+    if (fd < 0)
+        return;
+    n = whorl_read_at(fd, bytes, sizeof bytes, 0);
+    if (is(n, sizeof bytes) && n > 0)
+        CHECK(memcmp(bytes, "\177ELF", sizeof bytes) == 0);
+    CHECK_EQ(whorl_close(fd), 0);
+}
+
+static intptr_t do_everything(void *arg)
+{
+    struct whorl_stats stats = {.size = sizeof stats};
+
+    now.ran = true;
+    sleep_and_cancel();
+    fork_many();
+    dig_deep();
+    add_and_sort();
+    be_visited();
+    if (strcmp(whorl_reactor(), "uring") == 0) {
+        connect_and_speak();
+        send_and_receive();
+        read_a_file();
+    }
+    CHECK_EQ(whorl_stats(-1, &stats), 0);
+    CHECK_EQ(stats.submitted, stats.completed);
+    return (intptr_t)arg;
+}
+
+/* Runs it. Returns how many calls there were. */
+static unsigned run_once(const struct whorl_options *options)
+{
+    int before = open_descriptors();
+    unsigned calls;
+    intptr_t result;
+
+    now.ran = false;
+    now.begun = now.ended = 0;
+    scarce_begin(now.n, now.lasting);
+    result = whorl_run(do_everything, (void *)7, options);
+    calls = scarce_end();
+    if (now.ran)
+        CHECK_EQ(result, 7);
+    else
+        CHECK(scarcity(result));
+    CHECK_EQ(now.ended, now.begun);
+    CHECK_EQ(open_descriptors(), before);
+    CHECK_EQ(scarce_mappings(), 0);
+    return calls;
+}
+
+/* Before a run that hangs is killed. */
+static void name_the_run(int signal)
+{
+    dprintf(STDERR_FILENO, "signal %d while call %u is refused, %s (%s)\n", signal, now.n,
+            now.lasting ? "and all after it" : "alone", scarce_what());
+    whorl_dump(STDERR_FILENO);
+}
+
+/* The n-th, from the first to the last there is. A sanitizer slows all that down: there it is some of them, others each time. */
+static void refuse_each(const char *reactor, int workers, bool lasting)
+{
+    struct whorl_options options = {.size = sizeof options, .reactor = reactor, .workers = workers, .stack_size = 1 << 20};
+    uint64_t seed = test_seed();
+
+    signal(SIGQUIT, name_the_run);
+    now.lasting = lasting;
+    now.n = 1;
+    while (run_once(&options) >= now.n && test_failures() == 0)
+        now.n += SANITIZED ? 1 + (unsigned)(test_random(&seed) % 8) : 1;
+    if (test_failures())
+        name_the_run(0);
+    CHECK(now.n > 50); /* there were some */
+}
+
+TEST(scarce, one_call_is_refused_on_the_null_reactor, .timeout = 60)
+{
+    refuse_each("null", 1, false);
+    refuse_each("null", 3, false);
+}
+
+TEST(scarce, all_calls_are_refused_from_one_on_on_the_null_reactor, .timeout = 60)
+{
+    refuse_each("null", 1, true);
+    refuse_each("null", 3, true);
+}
+
+TEST(scarce, one_call_is_refused, .timeout = 60)
+{
+    NEED_URING();
+    refuse_each("uring", 1, false);
+    refuse_each("uring", 4, false);
+}
+
+TEST(scarce, all_calls_are_refused_from_one_on, .timeout = 60)
+{
+    NEED_URING();
+    refuse_each("uring", 1, true);
+    refuse_each("uring", 4, true);
+}
