@@ -7,31 +7,31 @@
 #include "runtime/scheduler.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <whorl/whorl.h>
 
+#include "history.h"
 #include "null_run.h"
 #include "seeds.h"
 #include "test.h"
 
-enum { BRANCHES_MAX = 200, WIDTH_MAX = 5, STEPS_MAX = 5, DEPTH_MAX = 6 };
+enum { BRANCHES_MAX = 200, WIDTH_MAX = 5, STEPS_MAX = 5, DEPTH_MAX = 6, INDICES = 40 };
 
 /* A fork, or what a task does that a fork spawned. */
 struct branch {
     struct whorl_fork fork;
     int id; /* by the order of making; never an address, which would differ from run to run */
     int depth;
+    bool forked;
     int began, ended;
     long size; /* branches in it, itself among them: its result */
 };
 
 struct program {
     uint64_t random; /* of what the branches do; the reactor has its own */
-    uint64_t trace;  /* a hash of all events in their order */
-    uint64_t events;
+    struct history history;
     int made, began, ended; /* branches: forks, and tasks that were spawned */
+    int left, left_ended;   /* tasks that nobody joins */
     bool ticks;             /* the clock moves while tasks run */
     bool closing;           /* main has returned, and everybody is cancelled for good */
     uint64_t taken;
@@ -40,16 +40,30 @@ struct program {
 
 static struct program program;
 
-enum event { FORKED, BEGAN, YIELDED, SLEPT, OPERATED, SYNCED, JOINED, CANCELLED, DEADLINE, ENDED };
+/* Those before the first that is not waited in. */
+enum event {
+    YIELDED,
+    SLEPT,
+    OPERATED,
+    SYNCED,
+    JOINED,
+    LOOPED,
+    SUMMED,
+    WAITS,
+    FORKED = WAITS,
+    BEGAN,
+    LEFT,
+    CANCELLED,
+    DEADLINE,
+    ENDED
+};
 
-/* FNV-1a, by words. */
+/* In all seeds together: how often a fork, by its depth, went on on another worker after it had waited so. */
+static uint64_t moved[WAITS][DEPTH_MAX + 1];
+
 static void note(int id, enum event event, int64_t detail)
 {
-    uint64_t words[] = {(uint64_t)id, event, (uint64_t)detail, program.ticks ? 0 : (uint64_t)whorl_now(), (uint64_t)whorl_worker()};
-
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        program.trace = (program.trace ^ words[i]) * 0x100000001b3;
-    program.events++;
+    history_note(&program.history, id, event, detail, program.ticks ? 0 : whorl_now());
 }
 
 static uint64_t draw(uint64_t n)
@@ -132,33 +146,146 @@ static void spawn_and_join(struct branch *parent)
     note(parent->id, JOINED, child->id);
 }
 
+/* A task that nobody joins. */
+static intptr_t nap(void *arg)
+{
+    whorl_sleep((intptr_t)arg);
+    program.left_ended++;
+    return 0;
+}
+
+static void leave_one(const struct branch *b)
+{
+    struct whorl_task *t = whorl_spawn(nap, (void *)(intptr_t)draw(1000));
+
+    if (!CHECK(t != NULL))
+        return;
+    program.left++;
+    whorl_detach(t);
+    note(b->id, LEFT, 0);
+}
+
+/* Loops and sums, whose ranges wait, too. */
+
+static void dawdle(void)
+{
+    switch (draw(8)) {
+    case 0:
+        whorl_yield();
+        break;
+    case 1:
+        whorl_sleep((whorl_ns)draw(1000));
+        break;
+    default:
+        break;
+    }
+}
+
+static void see(size_t begin, size_t end, void *arg)
+{
+    dawdle();
+    for (size_t i = begin; i < end; i++)
+        ((unsigned char *)arg)[i]++;
+}
+
+static void loop(const struct branch *b)
+{
+    unsigned char seen[INDICES] = {0};
+
+    whorl_parallel_for(0, INDICES, see, seen);
+    for (size_t i = 0; i < INDICES; i++)
+        CHECK_EQ(seen[i], 1);
+    note(b->id, LOOPED, 0);
+}
+
+static void add(size_t begin, size_t end, void *into, void *arg)
+{
+    (void)arg;
+    dawdle();
+    for (size_t i = begin; i < end; i++)
+        *(size_t *)into += i;
+}
+
+static void combine(void *into, const void *from, void *arg)
+{
+    (void)arg;
+    *(size_t *)into += *(const size_t *)from;
+}
+
+static void sum_up(const struct branch *b)
+{
+    size_t sum = 0;
+
+    CHECK_EQ(whorl_reduce(0, INDICES, add, combine, NULL, &sum, sizeof sum), 0);
+    CHECK_EQ(sum, INDICES * (INDICES - 1) / 2);
+    note(b->id, SUMMED, 0);
+}
+
 static void fork_and_sync(struct branch *parent);
 
-static void take_step(struct branch *b)
+/* Does something in which the branch may wait; returns what it was. */
+static enum event wait_somehow(struct branch *b)
 {
-    switch (draw(10)) {
-    case 0:
+    enum event event = (enum event)draw(WAITS);
+
+    switch (event) {
+    case YIELDED:
         whorl_yield();
         note(b->id, YIELDED, 0);
         break;
-    case 1:
+    case SLEPT:
         sleep_a_while(b);
         break;
-    case 2:
+    case OPERATED:
         note_wait(b, OPERATED, operate((whorl_ns)draw(1000)));
         break;
-    case 3:
+    case JOINED:
         spawn_and_join(b);
         break;
+    case LOOPED:
+        loop(b);
+        break;
+    case SUMMED:
+        sum_up(b);
+        break;
+    default:
+        fork_and_sync(b);
+        break;
+    }
+    return event;
+}
+
+static void wait_and_look(struct branch *b)
+{
+    int before = whorl_worker();
+    enum event event = wait_somehow(b);
+
+    if (b->forked && whorl_worker() != before)
+        moved[event][b->depth]++;
+}
+
+static void take_step(struct branch *b)
+{
+    switch (draw(12)) {
+    case 0:
+        leave_one(b);
+        break;
+    case 1:
+        whorl_checkpoint();
+        break;
+    case 2:
+    case 3:
     case 4:
+    case 5:
+    case 6:
+        wait_and_look(b);
+        break;
+    case 7:
         whorl_cancel(whorl_self());
         note(b->id, CANCELLED, 0);
         break;
-    case 5:
+    case 8:
         note(b->id, DEADLINE, whorl_deadline(draw(2) ? whorl_now() + (whorl_ns)draw(3000) : WHORL_NEVER) == WHORL_NEVER);
-        break;
-    case 6:
-        whorl_checkpoint();
         break;
     default:
         fork_and_sync(b);
@@ -175,6 +302,7 @@ static void fork_and_sync(struct branch *parent)
 
     for (uint64_t n = draw(WIDTH_MAX) + 1; n > 0 && new_branch(&children[count], parent); n--) {
         note(parent->id, FORKED, children[count].id);
+        children[count].forked = true;
         whorl_fork(&children[count++].fork, grow);
         if (draw(4) == 0)
             take_step(parent);
@@ -249,7 +377,7 @@ static bool run_seed(uint64_t seed, whorl_fn main_fn, enum whorl_exit policy)
 
     memset(&program, 0, sizeof program);
     program.random = ~seed;
-    program.trace = 0xcbf29ce484222325;
+    history_begin(&program.history);
     program.ticks = seed % 8 == 0;
     if (program.ticks) {
         options.workers = 1;
@@ -258,10 +386,8 @@ static bool run_seed(uint64_t seed, whorl_fn main_fn, enum whorl_exit policy)
     CHECK_EQ((program.ticks ? null_run_real : null_run)(main_fn, (void *)0, &options), 0);
     CHECK_EQ(program.began, program.made);
     CHECK_EQ(program.ended, program.made);
-    if (test_failures() == before)
-        return true;
-    fprintf(stderr, "that was with WHORL_SEED=%" PRIu64 ", %d workers\n", seed, options.workers);
-    return false;
+    CHECK_EQ(program.left_ended, program.left);
+    return history_passed(before, seed, options.workers);
 }
 
 TEST(fork_seeds, whatever_random_forks_do_each_runs_once, .timeout = 100)
@@ -272,12 +398,15 @@ TEST(fork_seeds, whatever_random_forks_do_each_runs_once, .timeout = 100)
     for (unsigned i = 0; i < seeds; i++) {
         if (!run_seed(test_seed() + i, run_program, WHORL_EXIT_JOIN))
             return;
-        events += program.events;
+        events += program.history.events;
         made += (uint64_t)program.made;
         taken += program.taken;
     }
-    /* They do something. */
-    CHECK(seeds < 100 || (made > seeds * 10 && events > seeds * 50 && taken > seeds * 2 && taken < made));
+    /* They do something: they wait in every way at every depth, and go on elsewhere. */
+    CHECK(seeds < 100 || (made > seeds * 10 && events > seeds * 50 && taken > seeds * 2));
+    for (int event = 0; seeds >= 2000 && event < WAITS; event++)
+        for (int depth = 1; depth < DEPTH_MAX; depth++)
+            CHECK(moved[event][depth] > 0);
 }
 
 TEST(fork_seeds, a_runtime_that_is_left_in_the_middle_ends_with_all_forks_run, .timeout = 100)
@@ -289,19 +418,12 @@ TEST(fork_seeds, a_runtime_that_is_left_in_the_middle_ends_with_all_forks_run, .
             return;
 }
 
+static bool run_to_its_end(uint64_t seed)
+{
+    return run_seed(seed, run_program, WHORL_EXIT_JOIN);
+}
+
 TEST(fork_seeds, the_same_seed_is_the_same_run_and_another_one_is_not, .timeout = 60)
 {
-    uint64_t traces[100], events;
-
-    for (unsigned i = 0; i < 100; i++) {
-        run_seed(test_seed() + i, run_program, WHORL_EXIT_JOIN);
-        traces[i] = program.trace;
-        events = program.events;
-        run_seed(test_seed() + i, run_program, WHORL_EXIT_JOIN);
-        CHECK_EQ(program.trace, traces[i]);
-        CHECK_EQ(program.events, events);
-        /* The shortest programs may well be the same. */
-        for (unsigned j = 0; j < i && events > 30; j++)
-            CHECK(traces[i] != traces[j]);
-    }
+    history_check(run_to_its_end, &program.history);
 }

@@ -6,11 +6,10 @@
 #include <whorl/whorl.h>
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "history.h"
 #include "null_run.h"
 #include "seeds.h"
 #include "test.h"
@@ -27,8 +26,7 @@ struct node {
 
 struct program {
     uint64_t random; /* of what the tasks do; the reactor has its own */
-    uint64_t trace;  /* a hash of all events in their order */
-    uint64_t events;
+    struct history history;
     int spawned, ended;
     bool closing; /* main has returned, and everybody is cancelled for good */
     uint64_t nops;
@@ -46,14 +44,9 @@ struct family {
 
 enum event { SPAWNED, STARTED, YIELDED, SLEPT, OPERATED, JOINED, DETACHED, CANCELLED, DEADLINE, ENDED };
 
-/* FNV-1a, by words. */
 static void note(int id, enum event event, int64_t detail)
 {
-    uint64_t words[] = {(uint64_t)id, event, (uint64_t)detail, (uint64_t)whorl_now(), (uint64_t)whorl_worker()};
-
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        program.trace = (program.trace ^ words[i]) * 0x100000001b3;
-    program.events++;
+    history_note(&program.history, id, event, detail, whorl_now());
     CHECK(whorl_now() >= program.last); /* time does not run backwards */
     program.last = whorl_now();
 }
@@ -231,7 +224,7 @@ static intptr_t run_program(void *arg)
     CHECK(stats.finished <= stats.spawned);
     CHECK(stats.submitted <= program.nops); /* less those that were cancelled before they began */
     CHECK_EQ(stats.submitted, stats.completed);
-    CHECK(stats.timers_fired <= program.events + (uint64_t)whorl_now() / 1000);
+    CHECK(stats.timers_fired <= program.history.events + (uint64_t)whorl_now() / 1000);
     return 0;
 }
 
@@ -256,15 +249,12 @@ static bool run_seed(uint64_t seed, whorl_fn main_fn, enum whorl_exit policy)
 
     memset(&program, 0, sizeof program);
     program.random = ~seed;
-    program.trace = 0xcbf29ce484222325;
+    history_begin(&program.history);
     program.spawned = 1;
     CHECK_EQ(null_run(main_fn, (void *)0, &options), 0);
     for (int i = 0; i < program.spawned; i++)
         CHECK(program.nodes[i].ended);
-    if (test_failures() == before)
-        return true;
-    fprintf(stderr, "that was with WHORL_SEED=%" PRIu64 ", %d workers\n", seed, options.workers);
-    return false;
+    return history_passed(before, seed, options.workers);
 }
 
 TEST(seeds, whatever_random_tasks_do_everything_balances, .timeout = 100)
@@ -275,7 +265,7 @@ TEST(seeds, whatever_random_tasks_do_everything_balances, .timeout = 100)
     for (unsigned i = 0; i < seeds; i++) {
         if (!run_seed(test_seed() + i, run_program, WHORL_EXIT_JOIN))
             return;
-        events += program.events;
+        events += program.history.events;
         spawned += (uint64_t)program.spawned;
     }
     /* They do something. */
@@ -291,21 +281,14 @@ TEST(seeds, a_runtime_that_is_left_in_the_middle_cancels_everything_and_balances
             return;
 }
 
+static bool run_to_its_end(uint64_t seed)
+{
+    return run_seed(seed, run_program, WHORL_EXIT_JOIN);
+}
+
 TEST(seeds, the_same_seed_is_the_same_run_and_another_one_is_not, .timeout = 60)
 {
-    uint64_t traces[100], events;
-
-    for (unsigned i = 0; i < 100; i++) {
-        run_seed(test_seed() + i, run_program, WHORL_EXIT_JOIN);
-        traces[i] = program.trace;
-        events = program.events;
-        run_seed(test_seed() + i, run_program, WHORL_EXIT_JOIN);
-        CHECK_EQ(program.trace, traces[i]);
-        CHECK_EQ(program.events, events);
-        /* The shortest programs may well be the same. */
-        for (unsigned j = 0; j < i && events > 30; j++)
-            CHECK(traces[i] != traces[j]);
-    }
+    history_check(run_to_its_end, &program.history);
 }
 
 /* The same program, only the reactor's choices differ: that alone makes another run. */
@@ -327,8 +310,8 @@ TEST(seeds, the_choices_of_the_reactor_alone_make_another_run)
         program.spawned = 1;
         null_run(run_two_and_note, (void *)0, &(struct whorl_options){.seed = test_seed() + i, .workers = 4});
         if (i == 0)
-            first = program.trace;
-        others += program.trace != first;
+            first = program.history.hash;
+        others += program.history.hash != first;
     }
     CHECK(others >= 15);
 }
