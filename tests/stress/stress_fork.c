@@ -426,30 +426,90 @@ TEST(forks, owner_and_thieves_fight_over_the_last_one, .timeout = 120)
     in_runtime(WORKERS, fight_over_the_last);
 }
 
-/* Cancelling, and leaving in the middle: nobody sleeps for ever. */
+/* Leaving in the middle, whatever the forks wait for: nobody waits for ever. */
 
-static int ended; /* atomic */
+static int begun, ended; /* forks, atomic */
 
-static void sleep_long(struct whorl_fork *self)
+struct waiter {
+    struct whorl_fork fork;
+    uint64_t seed;
+};
+
+static intptr_t sleep_long(void *arg)
 {
-    (void)self;
     CHECK_EQ(whorl_sleep(WHORL_SEC(1000)), -ECANCELED);
+    return (intptr_t)arg;
+}
+
+static void receive_long(void)
+{
+    int ends[2];
+    char byte;
+
+    if (!pair_of_sockets(ends))
+        return;
+    CHECK_EQ(whorl_recv(ends[0], &byte, 1, 0), -ECANCELED);
+    close_ends(ends);
+}
+
+/* The other one is stopped, too, and may end first. */
+static void join_long(void)
+{
+    struct whorl_task *t = start("joined", sleep_long, NULL);
+    int result = whorl_join(t, NULL);
+
+    if (result != 0 && CHECK_EQ(result, -ECANCELED))
+        whorl_detach(t);
+}
+
+static void sleep_in_range(size_t begin, size_t end, void *arg)
+{
+    (void)arg;
+    for (size_t i = begin; i < end; i++)
+        sleep_long(NULL);
+}
+
+static void wait_long(struct whorl_fork *self)
+{
+    struct waiter *waiter = whorl_fork_of(self, struct waiter, fork), inner = {.seed = test_random(&waiter->seed)};
+
+    __atomic_add_fetch(&begun, 1, __ATOMIC_SEQ_CST);
+    switch (test_random(&waiter->seed) % 5) {
+    case 0:
+        receive_long();
+        break;
+    case 1:
+        join_long();
+        break;
+    case 2:
+        whorl_parallel_for(0, 3, sleep_in_range, NULL);
+        break;
+    case 3:
+        whorl_fork(&inner.fork, wait_long);
+        sleep_long(NULL);
+        whorl_sync(&inner.fork);
+        break;
+    default:
+        sleep_long(NULL);
+        break;
+    }
     __atomic_add_fetch(&ended, 1, __ATOMIC_SEQ_CST);
 }
 
-static intptr_t fork_sleepers(void *arg)
+static intptr_t fork_waiters(void *arg)
 {
-    struct whorl_fork forks[8];
+    struct waiter waiters[8];
     uint64_t seed = (uint64_t)(uintptr_t)arg;
 
     for (int i = 0; i < 8; i++) {
-        whorl_fork(&forks[i], sleep_long);
+        waiters[i].seed = test_random(&seed);
+        whorl_fork(&waiters[i].fork, wait_long);
         for (uint64_t n = test_random(&seed) % 2000; n > 0; n--)
             __asm__ volatile("");
     }
-    CHECK_EQ(whorl_sleep(WHORL_SEC(1000)), -ECANCELED);
+    sleep_long(NULL);
     for (int i = 7; i >= 0; i--)
-        whorl_sync(&forks[i]);
+        whorl_sync(&waiters[i].fork);
     return 0;
 }
 
@@ -458,7 +518,7 @@ static intptr_t leave_early(void *arg)
     uint64_t seed = (uint64_t)(uintptr_t)arg;
 
     for (int i = 0; i < 4; i++)
-        whorl_detach(start("sleeper", fork_sleepers, (void *)(uintptr_t)test_random(&seed)));
+        whorl_detach(start("waiter", fork_waiters, (void *)(uintptr_t)test_random(&seed)));
     if (test_random(&seed) % 2)
         whorl_sleep((whorl_ns)(test_random(&seed) % 100000));
     return 0;
@@ -468,12 +528,15 @@ TEST(forks, a_runtime_that_is_left_stops_every_fork, .timeout = 120)
 {
     struct whorl_options options = {.size = sizeof options, .workers = WORKERS, .exit_policy = WHORL_EXIT_CANCEL};
     uint64_t seed = test_seed();
+    int before = open_descriptors();
 
     NEED_URING();
     for (unsigned i = 0; i < rounds(200) && test_failures() == 0; i++) {
-        ended = 0;
+        begun = ended = 0;
         CHECK_EQ(whorl_run(leave_early, (void *)(uintptr_t)test_random(&seed), &options), 0);
-        CHECK_EQ(ended, 4 * 8);
+        CHECK(begun >= 4 * 8);
+        CHECK_EQ(ended, begun);
+        CHECK_EQ(open_descriptors(), before);
     }
 }
 
