@@ -253,12 +253,12 @@ PLACE_TEST(a_task_past_its_deadline_does_not_begin_to_wait)
         CHECK_EQ(result_of(start("user", wait_too_late, (void *)(uintptr_t)&points[i])), -ETIMEDOUT);
 }
 
-/* Whether the operation that `t` waits for is the kernel's by now. */
-static bool in_kernel(struct whorl_task *t)
+/* Whether the operation that `t` waits for can be found by who cancels it, or even is the kernel's by now. */
+static bool has_come(struct whorl_task *t, bool to_the_kernel)
 {
     struct whorl__port *port = whorl__load_acquire(&t->op.port);
 
-    return port && whorl__load_relaxed(&port->pending) == 0;
+    return port && (!to_the_kernel || whorl__load_relaxed(&port->pending) == 0);
 }
 
 static uint64_t submitted(void)
@@ -277,8 +277,8 @@ static void interrupt_there(const struct point *p)
 
     for (int late = 0; late < 6; late++) {
         UNTIL(waiting("user", "") || whorl_result(t, NULL) == 0);
-        if (operates && late % 2)
-            UNTIL(in_kernel(t) || whorl_result(t, NULL) == 0);
+        if (operates)
+            UNTIL(has_come(t, late % 2) || whorl_result(t, NULL) == 0);
         before = submitted();
         whorl__interrupt(t);
         if (operates)
