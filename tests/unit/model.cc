@@ -77,7 +77,7 @@ memory *now; /* of the run under way */
 address_table words, data;
 const model_scenario *scenario;
 
-/* Sites, and what is done to those with one name. */
+/* Sites, and what is done to those that are alike. */
 struct mutation {
     const model_site *site; /* any of that name; NULL: none is weakened */
     model_order order;
@@ -86,14 +86,15 @@ struct mutation {
 model_site *sites;
 mutation active;
 
-bool same_name(const model_site &a, const model_site &b)
+bool alike(const model_site &a, const model_site &b)
 {
-    return !std::strcmp(a.function, b.function) && !std::strcmp(a.operation, b.operation) && !std::strcmp(a.target, b.target);
+    return a.order == b.order && !std::strcmp(a.function, b.function) && !std::strcmp(a.operation, b.operation) &&
+           !std::strcmp(a.target, b.target);
 }
 
 void apply(model_site &site)
 {
-    site.now = active.site && same_name(site, *active.site) ? active.order : site.order;
+    site.now = active.site && alike(site, *active.site) ? active.order : site.order;
 }
 
 void activate(const mutation &m)
@@ -264,7 +265,7 @@ const model_excuse *excuse_for(const char *site, const char *order)
     return nullptr;
 }
 
-/* Sites of one name once, in the order in which they were met first. */
+/* Of sites that are alike one, in the order in which they were met first. */
 int list_sites(const model_site **out, int max)
 {
     int n = 0;
@@ -275,7 +276,7 @@ int list_sites(const model_site **out, int max)
         if (model_elsewhere && !std::strncmp(s->function, model_elsewhere, std::strlen(model_elsewhere)))
             continue;
         for (int i = 0; i < n; i++)
-            seen |= same_name(*s, *out[i]);
+            seen |= alike(*s, *out[i]);
         if (!seen && n < max)
             out[n++] = s;
     }
@@ -295,6 +296,12 @@ void check_as_it_is(unsigned iterations)
 {
     for (scenario = model_scenarios; scenario->name; scenario++)
         report(passes(iterations, true), scenario->name, "");
+}
+
+void check_mistakes(unsigned iterations)
+{
+    for (scenario = model_mistakes; scenario->name; scenario++)
+        report(!passes(iterations, false), scenario->name, "a mistake, and noticed");
 }
 
 struct site_name {
@@ -515,6 +522,7 @@ int main(int argc, char **argv)
         return 2;
     }
     check_as_it_is(static_cast<unsigned>(iterations));
+    check_mistakes(static_cast<unsigned>(iterations));
     if (!failed && weakening)
         check_all_weakened(static_cast<unsigned>(iterations));
     std::printf("1..%d\n", tests);

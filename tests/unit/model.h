@@ -23,6 +23,8 @@ struct model_scenario {
     void (*after)(void);       /* looks at the result */
 };
 extern const struct model_scenario model_scenarios[]; /* the last one's name is NULL */
+/* Scenarios in which something is wrong on purpose, which must be noticed: each of them fails. Likewise ended. */
+extern const struct model_scenario model_mistakes[];
 
 /* An order that may be weaker in these scenarios, and why it is as it is. */
 struct model_excuse {

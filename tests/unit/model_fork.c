@@ -364,6 +364,8 @@ const struct model_scenario model_scenarios[] = {
     {0},
 };
 
+const struct model_scenario model_mistakes[] = {{0}};
+
 const char *const model_elsewhere = NULL;
 
 #define ORDERED_BY_LOCK "made under the deque's lock, which a thief holds too when it looks"

@@ -190,6 +190,8 @@ const struct model_scenario model_scenarios[] = {
 #define NOTHING_TO_SEE "what was pushed is seen by the acquire of `tail`; kept as one half of a read-modify-write"
 #define RANGE_CHECK    "a `tail` older than `head` is refused by the comparison that follows: kept to make that rare"
 
+const struct model_scenario model_mistakes[] = {{0}};
+
 const char *const model_elsewhere = NULL;
 
 const struct model_excuse model_excuses[] = {

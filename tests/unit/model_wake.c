@@ -533,6 +533,8 @@ const struct model_scenario model_scenarios[] = {
     {0},
 };
 
+const struct model_scenario model_mistakes[] = {{0}};
+
 const char *const model_elsewhere = "whorl__runq_";
 
 #define ORDERED_BY_FENCES                                                                                                          \
