@@ -81,29 +81,69 @@ static int workers_here(void)
     return given ? atoi(given) : WORKERS;
 }
 
-static void run_without(const char *disable, whorl_ns spin)
+static void run_without(whorl_fn fn, const char *disable, whorl_ns spin)
 {
     struct whorl_options options = {.size = sizeof options, .workers = WORKERS, .disable = disable, .spin_ns = spin};
 
     NEED_URING();
     if (workers_here() == 1)
         SKIP("there is nobody to wake");
-    CHECK_EQ(whorl_run(keep_all_but_one, NULL, &options), 0);
+    CHECK_EQ(whorl_run(fn, NULL, &options), 0);
 }
 
 TEST(wake, a_task_that_is_queued_finds_a_worker, .timeout = 60)
 {
-    run_without("watcher", 0);
+    run_without(keep_all_but_one, "watcher", 0);
 }
 
 TEST(wake, a_task_that_is_queued_finds_a_worker_that_does_not_spin, .timeout = 60)
 {
-    run_without("watcher", -1);
+    run_without(keep_all_but_one, "watcher", -1);
 }
 
 TEST(wake, a_task_that_is_queued_finds_a_worker_without_membarrier, .timeout = 60)
 {
-    run_without("watcher,membarrier,send_msg_ring", -1);
+    run_without(keep_all_but_one, "watcher,membarrier,send_msg_ring", -1);
+}
+
+/* As many tasks as there are workers, each of which keeps its worker until all have come: whoever is woken must wake the next. */
+
+struct crowd {
+    int come, all;
+};
+
+static intptr_t come_and_keep(void *arg)
+{
+    struct crowd *c = arg;
+
+    if (__atomic_add_fetch(&c->come, 1, __ATOMIC_SEQ_CST) == whorl_workers())
+        __atomic_store_n(&c->all, 1, __ATOMIC_RELEASE);
+    return keep_until(&c->all) ? 0 : -ETIMEDOUT;
+}
+
+static intptr_t gather(void *arg)
+{
+    uint64_t seed = test_seed();
+    int count = whorl_workers() <= KEEPERS_MAX ? whorl_workers() - 1 : 0;
+
+    for (unsigned i = times(100); i > 0 && test_failures() == 0 && count; i--) {
+        struct whorl_task *others[KEEPERS_MAX];
+        struct crowd c = {.come = 0};
+
+        if (test_random(&seed) % 2)
+            CHECK_EQ(whorl_sleep((whorl_ns)(test_random(&seed) % 200000)), 0);
+        for (int k = 0; k < count; k++)
+            others[k] = start("other", come_and_keep, &c);
+        CHECK_EQ(come_and_keep(&c), 0);
+        for (int k = 0; k < count; k++)
+            CHECK_EQ(result_of(others[k]), 0);
+    }
+    return (intptr_t)arg;
+}
+
+TEST(wake, each_that_is_woken_wakes_the_next, .timeout = 60)
+{
+    run_without(gather, "watcher", -1);
 }
 
 /* All workers sleep, and another thread has something. Main waits in a receive, which does nothing until all is over. */
