@@ -16,8 +16,9 @@ static uint32_t *futex_of(uintptr_t *latch)
 #endif
 }
 
-void whorl__foreign_wake(uintptr_t *latch)
+void whorl__foreign_wake(struct whorl__runtime *rt, uintptr_t *latch)
 {
+    whorl__add_seq_cst(&rt->joiners, (uint32_t)-1);
     syscall(SYS_futex, futex_of(latch), FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
@@ -70,7 +71,9 @@ int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
         whorl__misuse("whorl_runtime_join was called in a task, whose worker it would block: use whorl_join");
     rt = whorl__runtime_of(t);
     whorl__add_seq_cst(&rt->visitors, 1);
-    if (!whorl__cas_seq_cst(&t->latch, &seen, (uintptr_t)WHORL__LATCH_THREAD) && seen != WHORL__LATCH_OPEN)
+    if (whorl__cas_seq_cst(&t->latch, &seen, (uintptr_t)WHORL__LATCH_THREAD))
+        whorl__add_seq_cst(&rt->joiners, 1); /* whoever opens the latch takes it off, before this or after */
+    else if (seen != WHORL__LATCH_OPEN)
         whorl__misuse(
             "whorl_runtime_join was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached",
             whorl__name_of(t), t->where);

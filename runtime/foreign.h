@@ -5,8 +5,8 @@
 
 #include "runtime/worker.h"
 
-/* Wakes the thread that waits on the latch. The latch may have become another's: waking a thread in vain is harmless. */
-void whorl__foreign_wake(uintptr_t *latch);
+/* Wakes the thread that waits on the latch, that of a task of this runtime. The latch may have become another's: waking a thread in vain is harmless. */
+void whorl__foreign_wake(struct whorl__runtime *rt, uintptr_t *latch);
 
 /* Refuses tasks from other threads from now on. */
 void whorl__foreign_close(struct whorl__runtime *rt);

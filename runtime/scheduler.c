@@ -358,7 +358,7 @@ static void pass_time(struct whorl__runtime *rt)
             next = rt->workers[i].timers.next;
     if (rt->ops->wait(rt->reactor, rt->workers[0].port, next))
         return;
-    if (whorl__load_seq_cst(&rt->outside) || whorl__load_seq_cst(&rt->visitors)) {
+    if (whorl__load_seq_cst(&rt->outside) || whorl__load_seq_cst(&rt->visitors) != whorl__load_seq_cst(&rt->joiners)) {
         sched_yield(); /* another thread is about to wake a task or to spawn one */
         return;
     }

@@ -125,7 +125,7 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
     if (waiter == WHORL__LATCH_DETACHED)
         whorl__record_put(w, t);
     else if (waiter == WHORL__LATCH_THREAD)
-        whorl__foreign_wake(&t->latch);
+        whorl__foreign_wake(w->runtime, &t->latch);
     whorl__pause_at(END_COUNT);
     /* Release: pairs with the fence in whorl__quiet; what this task spawned is counted there too. */
     whorl__store_release(&w->stats.finished, w->stats.finished + 1);

@@ -107,6 +107,7 @@ struct whorl__runtime {
     uint32_t stop;                                               /* no task is left: the workers end */
     uint32_t outside;                                            /* things under way on other threads that will wake a task */
     uint32_t visitors;                                           /* other threads inside a call on this runtime */
+    uint32_t joiners;                                            /* those of them that wait for a task */
     uint64_t withdrawn;                                          /* operations that were submitted and then withdrawn */
 
     /* Forks. `aside`: deques whose tasks are parked; under aside_lock, anyone reads the first. The rest under deque_lock. */

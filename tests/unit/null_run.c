@@ -76,6 +76,7 @@ static void check_balance(struct whorl__runtime *rt)
     for (int i = 0; i < WHORL__STACK_CLASSES; i++)
         CHECK_EQ(rt->stackless[i].count, 0);
     CHECK_EQ(rt->visitors, 0);
+    CHECK_EQ(rt->joiners, 0);
     CHECK_EQ(rt->outside, 0);
 }
 
