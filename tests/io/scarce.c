@@ -224,11 +224,23 @@ static void *visit(void *arg)
     return NULL;
 }
 
+/* Is there a stack but for ours? If not, a task would wait for one as long as we yield. */
+static bool there_is_a_stack(void)
+{
+    struct whorl_task *t = whorl_spawn(answer, (void *)5);
+    intptr_t result = 0;
+
+    CHECK(t || scarce_refused());
+    return t && CHECK_EQ(whorl_join(t, &result), 0) && is(result, 5) && result == 5;
+}
+
 static void be_visited(void)
 {
     struct visit v = {.runtime = whorl_runtime()};
     pthread_t thread;
 
+    if (!there_is_a_stack())
+        return;
     if (!CHECK_EQ(__real_pthread_create(&thread, NULL, visit, &v), 0))
         return;
     while (!__atomic_load_n(&v.over, __ATOMIC_ACQUIRE))
@@ -349,7 +361,7 @@ static unsigned run_once(const struct whorl_options *options)
         CHECK(scarcity(result));
     CHECK_EQ(now.ended, now.begun);
     CHECK_EQ(open_descriptors(), before);
-    CHECK_EQ(scarce_mappings(), 0);
+    CHECK_EQ(scarce_mapped(), 0);
     return calls;
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -10,7 +11,7 @@
 static unsigned calls, refused_at; /* atomic */
 static bool counting, lasts;       /* atomic */
 static const char *refused;        /* atomic */
-static int mappings;               /* atomic */
+static ptrdiff_t mapped;           /* atomic */
 
 void scarce_begin(unsigned n, bool lasting)
 {
@@ -18,7 +19,7 @@ void scarce_begin(unsigned n, bool lasting)
     __atomic_store_n(&refused_at, n, __ATOMIC_RELAXED);
     __atomic_store_n(&lasts, lasting, __ATOMIC_RELAXED);
     __atomic_store_n(&refused, NULL, __ATOMIC_RELAXED);
-    __atomic_store_n(&mappings, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&mapped, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&counting, true, __ATOMIC_SEQ_CST);
 }
 
@@ -40,9 +41,9 @@ const char *scarce_what(void)
     return what ? what : "nothing";
 }
 
-int scarce_mappings(void)
+ptrdiff_t scarce_mapped(void)
 {
-    return __atomic_load_n(&mappings, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&mapped, __ATOMIC_SEQ_CST);
 }
 
 /* Counts a call of the function `name`. True: it is to be refused. */
@@ -90,8 +91,20 @@ void *__wrap_mmap64(void *place, size_t size, int protection, int flags, int fd,
     void *memory = refuse("mmap") ? MAP_FAILED : __real_mmap64(place, size, protection, flags, fd, offset);
 
     if (memory != MAP_FAILED)
-        __atomic_add_fetch(&mappings, 1, __ATOMIC_SEQ_CST);
+        __atomic_add_fetch(&mapped, (ptrdiff_t)size, __ATOMIC_SEQ_CST);
     return memory;
+}
+
+void *__real_mremap(void *memory, size_t size, size_t wanted, int flags, ...);
+void *__wrap_mremap(void *memory, size_t size, size_t wanted, int flags, ...);
+
+void *__wrap_mremap(void *memory, size_t size, size_t wanted, int flags, ...)
+{
+    void *moved = refuse("mremap") ? MAP_FAILED : __real_mremap(memory, size, wanted, flags);
+
+    if (moved != MAP_FAILED)
+        __atomic_add_fetch(&mapped, (ptrdiff_t)(wanted - size), __ATOMIC_SEQ_CST);
+    return moved;
 }
 
 int __real_munmap(void *memory, size_t size);
@@ -99,6 +112,6 @@ int __wrap_munmap(void *memory, size_t size);
 
 int __wrap_munmap(void *memory, size_t size)
 {
-    __atomic_sub_fetch(&mappings, 1, __ATOMIC_SEQ_CST);
+    __atomic_sub_fetch(&mapped, (ptrdiff_t)size, __ATOMIC_SEQ_CST);
     return __real_munmap(memory, size);
 }

@@ -6,6 +6,7 @@
 #define WHORL_TESTS_SCARCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct io_uring;
@@ -19,7 +20,7 @@ unsigned scarce_end(void);
 bool scarce_refused(void);
 /* Which function it was that was refused first; "nothing" when none was. */
 const char *scarce_what(void);
-/* Mappings that were made since scarce_begin and are still there. */
-int scarce_mappings(void);
+/* Bytes that were mapped since scarce_begin and still are. */
+ptrdiff_t scarce_mapped(void);
 
 #endif
