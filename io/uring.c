@@ -271,6 +271,7 @@ static bool reap(struct uring_port *p, struct whorl__op ***last)
             append(last, op);
         }
     }
+    whorl__pause_at(RING_REAP);
     whorl__store_release(cq->khead, head); /* pairs with the kernel's acquire: the entries may be written again */
     return woken;
 }
@@ -461,6 +462,7 @@ static uint32_t move_pending(struct uring_port *from, struct uring_port *to)
 
     for (struct whorl__op *op = from->first; op; op = op->next)
         whorl__store_release(&op->port, &to->base); /* pairs with the acquire in lock_port_of */
+    whorl__pause_at(TAKE_MOVE);
     if (from->first) {
         *to->last = from->first;
         to->last = from->last;
@@ -486,7 +488,6 @@ static struct whorl__op *take_over(struct whorl__reactor *r, struct whorl__port 
         return NULL;
     }
     if (whorl__spin_trylock(&own->lock)) { /* two that take from each other both give up rather than wait */
-        whorl__pause_at(TAKE_MOVE);
         *moved += move_pending(p, own);
         whorl__spin_unlock(&own->lock);
     }

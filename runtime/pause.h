@@ -62,8 +62,9 @@
     /* takeover.c, uring.c: whose the port is */                                                                                   \
     X(TAKE_KICK, false, "a worker neglects its port: the interrupt")                                                               \
     X(TAKE_LOCK, false, "trying the lock of its port")                                                                             \
-    X(TAKE_MOVE, true, "both ports are locked: moving what is pending")                                                            \
+    X(TAKE_MOVE, true, "both ports are locked, the operations say where they are: moving them")                                    \
     X(TAKE_REAP, true, "reaping what has finished there")                                                                          \
+    X(RING_REAP, true, "completions are read: giving their entries back")                                                          \
     X(TAKE_WAKE, false, "a wake-up was among it: sending it again")                                                                \
     X(TAKE_HAND_ON, false, "the port is free again: on with what was taken")                                                       \
     X(TAKE_TIMERS, false, "firing the timers of another worker")                                                                   \
