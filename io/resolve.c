@@ -195,7 +195,7 @@ static int wait_for(struct request *r, struct whorl_task *t)
     /* The thread was faster and is about to open the gate: the answer is there and it wins; the request to stop is for the next
      * wait. */
     if (err == -ECANCELED)
-        whorl__or_seq_cst(&t->cancel, (uint32_t)WHORL__CANCEL);
+        whorl__or_seq_cst(&t->cancel, (uint8_t)WHORL__CANCEL);
     return whorl__latch_wait(whorl__worker(), t, &t->gate, "name look-up", 0, WHORL__WAIT_MUST);
 }
 

@@ -109,6 +109,7 @@ static struct whorl__deque *acquire(struct whorl__worker *w, struct whorl_task *
     set_limits(d, w->runtime, t);
     d->forks.credit = w->credit;
     whorl__store_relaxed(&t->deque, d);
+    whorl__add_trait(t, WHORL__FORKED);
     show(w, d);
     return d;
 }
@@ -354,6 +355,7 @@ static void bind_strand(struct whorl__worker *w, struct whorl_task *t, struct wh
     whorl__pause_at(FORK_BIND);
     t->arg = fork;
     whorl__store_relaxed(&t->root, root);
+    whorl__add_trait(t, WHORL__STRAND);
     if (deadline != WHORL_NEVER)
         whorl__set_deadline_of(t, deadline);
     whorl__store_relaxed(&t->where, root->where);
@@ -386,7 +388,7 @@ void whorl__strands_cancel(struct whorl_task *t, uint32_t bit)
 
     whorl__spin_lock(&rare->strand_lock);
     for (struct whorl_task *s = rare->strands; s; s = whorl__rare(s)->strand_next) {
-        whorl__or_seq_cst(&s->cancel, bit); /* C1 of wait.c */
+        whorl__or_seq_cst(&s->cancel, (uint8_t)bit); /* C1 of wait.c */
         whorl__interrupt(s);
     }
     whorl__spin_unlock(&rare->strand_lock);

@@ -76,10 +76,16 @@ static inline whorl_ns whorl__deadline_of(const struct whorl_task *t)
     return WHORL_NEVER - whorl__load_relaxed(&whorl__rare(t)->deadline_left);
 }
 
+/* Of a new task, or the running one. */
+static inline void whorl__add_trait(struct whorl_task *t, uint8_t trait)
+{
+    whorl__store_relaxed(&t->traits, (uint8_t)(t->traits | trait));
+}
+
 /* The task's own, or its maker's. Not below zero: a time that has passed is as good as any other. */
 static inline void whorl__set_deadline_of(struct whorl_task *t, whorl_ns when)
 {
-    t->traits |= WHORL__DATED;
+    whorl__add_trait(t, WHORL__DATED);
     whorl__store_relaxed(&whorl__rare(t)->deadline_left, WHORL_NEVER - (when < 0 ? 0 : when));
 }
 

@@ -21,15 +21,13 @@ void whorl__set_name(struct whorl_task *t, const char *name)
 
     for (size_t i = 0; i < WHORL__NAME_SIZE - 1; i++)
         whorl__store_relaxed(&to[i], i < length ? name[i] : 0);
-    t->traits |= WHORL__NAMED;
+    whorl__add_trait(t, WHORL__NAMED);
 }
 
-/* Its record is as a new one then. */
-static void drop_traits(struct whorl_task *t)
+static void drop_name(struct whorl_task *t)
 {
-    if (t->traits & WHORL__NAMED)
-        whorl__set_name(t, "");
-    t->traits = 0;
+    whorl__set_name(t, "");
+    whorl__store_relaxed(&t->traits, (uint8_t)0);
 }
 
 static bool apply_options(struct whorl__runtime *rt, struct whorl_task *t, const struct whorl_spawn_options *o)
@@ -66,8 +64,8 @@ static inline struct whorl_task *new_task(struct whorl__runtime *rt, struct whor
     t->fn = fn;
     t->arg = arg;
     t->stack_class = (uint8_t)rt->config.stack_class;
-    if (__builtin_expect(t->traits, 0))
-        drop_traits(t);
+    if (__builtin_expect(t->traits, 0)) /* of the task before */
+        drop_name(t);
     whorl__store_relaxed(&t->latch, (uintptr_t)0);
     whorl__store_relaxed(&t->cancel, (uint8_t)0);
     whorl__store_relaxed(&t->where, where);
@@ -93,14 +91,14 @@ static void drop_deadline(struct whorl_task *t)
     whorl__store_relaxed(&rare->deadline_left, (whorl_ns)0);
 }
 
-/* What a task has besides its record, its stack and its result. */
-static inline void drop_belongings(struct whorl__worker *w, struct whorl_task *t)
+/* What few tasks have besides a record, a stack and a result. The name stays as long as the handle. */
+static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
 {
-    if (__builtin_expect(t->traits & WHORL__DATED, 0))
+    if (t->traits & WHORL__DATED)
         drop_deadline(t);
-    if (__builtin_expect(t->deque != NULL, 0))
+    if (t->deque)
         whorl__deque_release(w, t);
-    t->stack = NULL;
+    whorl__store_relaxed(&t->traits, (uint8_t)(t->traits & WHORL__NAMED));
 }
 
 /* Ends the task but for its stack; returns who waited for it, if that is a task. */
@@ -108,9 +106,12 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
 {
     uintptr_t waiter;
 
-    drop_belongings(w, t);
-    if (__builtin_expect(t->root != NULL, 0))
-        return whorl__strand_end(w, t);
+    t->stack = NULL;
+    if (__builtin_expect(t->traits, 0)) {
+        drop_traits(w, t);
+        if (t->root)
+            return whorl__strand_end(w, t);
+    }
     t->result = result;
     whorl__store_relaxed(&t->wait, WHORL__WAIT_NONE);
     whorl__store_relaxed(&t->state, WHORL__ENDED);

@@ -48,10 +48,12 @@ enum {
     WHORL__LATCH_THREAD = 3,   /* an OS thread waits (runtime/foreign.c) */
 };
 
-/* What most tasks never have. Bits of whorl_task.traits, the task's own; whoever makes it sets them first. */
+/* What sets it apart from a plain task, and is to be undone at its end. Bits of whorl_task.traits. */
 enum {
-    WHORL__NAMED = 1, /* a name */
-    WHORL__DATED = 2, /* a deadline, or it had one */
+    WHORL__NAMED = 1,  /* it has a name, and keeps it until its handle is given up */
+    WHORL__DATED = 2,  /* it has, or had, a deadline */
+    WHORL__FORKED = 4, /* it has a deque */
+    WHORL__STRAND = 8, /* it has a root */
 };
 
 /* What a task touches each time it waits comes first, in as few cache lines as may be: with hundreds of connections on a worker the
@@ -69,7 +71,7 @@ struct whorl_task {
     uint8_t state, wait; /* enum whorl__state, enum whorl__wait; written by whoever moves the task */
     bool interrupted;    /* its wait ended early; written by whoever wakes it, read by itself */
     uint8_t stack_class; /* constant while it lives */
-    uint8_t traits;      /* bits, see above */
+    uint8_t traits;      /* bits, see above: the task's own, read by dumps */
 
     /* For dumps, atomic and relaxed. */
     whorl_ns since;     /* of the present state, by its worker's last reading of the clock */
