@@ -129,7 +129,7 @@ static void wait_for_users(struct whorl__fd *e, int fd, struct whorl_task *t)
 int whorl_close(int fd)
 {
     struct whorl__worker *w;
-    struct whorl_task *t = whorl__self("whorl_close", &w);
+    struct whorl_task *t = whorl__self_may_suspend("whorl_close", &w);
     struct whorl__fd *e = entry_of(fd, true);
     uint64_t word;
     int err;

@@ -48,7 +48,7 @@ int whorl__begin(const char *call, struct whorl_task **t)
 {
     struct whorl__worker *w;
 
-    *t = whorl__self(call, &w);
+    *t = whorl__self_may_suspend(call, &w);
     return whorl__cancel_take(*t);
 }
 

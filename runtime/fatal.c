@@ -3,10 +3,13 @@
 #include "runtime/current.h"
 #include "runtime/record.h"
 #include "runtime/worker.h"
+#include <execinfo.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#define TRACE_MAX 32
 
 /* One write, so that messages of several threads do not mix. */
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args, const struct whorl_task *t)
@@ -44,13 +47,32 @@ _Noreturn void whorl__fatal(const char *format, ...)
     abort();
 }
 
-_Noreturn void whorl__misuse(const char *format, ...)
+__attribute__((format(printf, 1, 0))) static void say_misuse(const char *format, va_list args)
 {
     struct whorl__worker *w = whorl__worker();
+
+    say(format, args, w ? w->current : NULL);
+}
+
+_Noreturn void whorl__misuse(const char *format, ...)
+{
     va_list args;
 
     va_start(args, format);
-    say(format, args, w ? w->current : NULL);
+    say_misuse(format, args);
     va_end(args);
+    abort();
+}
+
+_Noreturn void whorl__misuse_traced(const char *format, ...)
+{
+    void *calls[TRACE_MAX];
+    va_list args;
+
+    va_start(args, format);
+    say_misuse(format, args); /* first: the rest may need more than the stack has left */
+    va_end(args);
+    whorl__say("the calls, innermost first (addr2line -f -e PROGRAM ADDRESS tells the line of a +ADDRESS):");
+    backtrace_symbols_fd(calls, backtrace(calls, TRACE_MAX), STDERR_FILENO);
     abort();
 }

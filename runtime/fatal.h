@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages to whoever runs the program: one line each on standard error, beginning with "whorl: ". */
+/* Messages to whoever runs the program: on standard error, beginning with "whorl: ". */
 #ifndef WHORL_RUNTIME_FATAL_H
 #define WHORL_RUNTIME_FATAL_H
 
@@ -12,5 +12,7 @@ __attribute__((format(printf, 1, 2))) _Noreturn void whorl__fatal(const char *fo
 
 /* For a mistake in the program: says it, names the calling task and where it was spawned, and aborts. */
 __attribute__((format(printf, 1, 2))) _Noreturn void whorl__misuse(const char *format, ...);
+/* Says also which calls led to it. */
+__attribute__((format(printf, 1, 2))) _Noreturn void whorl__misuse_traced(const char *format, ...);
 
 #endif

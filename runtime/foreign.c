@@ -46,10 +46,11 @@ struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_f
     t = whorl__task_new(rt, NULL, fn, arg, options, where);
     whorl__pause_at(FOREIGN_ADMIT);
     if (t && !admit(rt)) {
+        whorl__pin_end(t);
         whorl__record_put_outside(t);
         t = NULL;
     }
-    if (t && options && options->worker)
+    if (t && !t->bound && options && options->worker)
         whorl__ready_there(rt, options->worker - 1, t);
     else if (t)
         whorl__ready(t);

@@ -104,6 +104,7 @@ static struct whorl__deque *acquire(struct whorl__worker *w, struct whorl_task *
     whorl__spin_lock(&d->lock);
     d->task = t;
     d->stack_class = t->stack_class;
+    whorl__store_relaxed(&d->bound, t->bound);
     make_empty(d);
     whorl__spin_unlock(&d->lock);
     set_limits(d, w->runtime, t);
@@ -112,6 +113,29 @@ static struct whorl__deque *acquire(struct whorl__worker *w, struct whorl_task *
     whorl__add_trait(t, WHORL__FORKED);
     show(w, d);
     return d;
+}
+
+void whorl__deque_bind(struct whorl__deque *d, uint16_t bound)
+{
+    whorl__spin_lock(&d->lock);
+    whorl__store_relaxed(&d->bound, bound);
+    whorl__spin_unlock(&d->lock);
+}
+
+void whorl__forks_forbid(struct whorl__worker *w, struct whorl_task *t)
+{
+    struct whorl__forks *forks = t->deque ? &t->deque->forks : &w->none;
+
+    whorl__store_relaxed(&forks->limit, NULL);
+    forks->low = WHORL__ALWAYS_LOW;
+    forks->credit = 1;
+}
+
+void whorl__forks_allow(struct whorl__worker *w, struct whorl_task *t)
+{
+    if (t->deque)
+        set_limits(t->deque, w->runtime, t);
+    (t->deque ? &t->deque->forks : &w->none)->credit = w->credit;
 }
 
 /* The slots of a deque that had to grow. */
@@ -162,9 +186,16 @@ void whorl__deques_free(struct whorl__runtime *rt)
 
 /* Setting aside, and coming back. */
 
+/* Of a deque whose task does not run, so that it stays bound or not. */
+static struct whorl__deque **list_of(struct whorl__runtime *rt, const struct whorl__deque *d)
+{
+    return d->bound ? &rt->workers[d->bound - 1].aside : &rt->aside;
+}
+
 static void set_aside(struct whorl__worker *w, struct whorl__deque *d)
 {
     struct whorl__runtime *rt = w->runtime;
+    struct whorl__deque **list = list_of(rt, d);
 
     whorl__pause_at(FORK_ASIDE);
     whorl__spin_lock(&d->lock);
@@ -174,12 +205,13 @@ static void set_aside(struct whorl__worker *w, struct whorl__deque *d)
     whorl__spin_lock(&rt->aside_lock);
     d->listed = true;
     d->before = NULL;
-    d->after = rt->aside;
+    d->after = *list;
     if (d->after)
         d->after->before = d;
-    whorl__store_relaxed(&rt->aside, d);
+    whorl__store_relaxed(list, d);
     whorl__spin_unlock(&rt->aside_lock);
-    whorl__notify(w);
+    if (!d->bound)
+        whorl__notify(w);
 }
 
 /* With aside_lock. */
@@ -191,7 +223,7 @@ static void unlist(struct whorl__runtime *rt, struct whorl__deque *d)
     if (d->before)
         d->before->after = d->after;
     else
-        whorl__store_relaxed(&rt->aside, d->after);
+        whorl__store_relaxed(list_of(rt, d), d->after);
     if (d->after)
         d->after->before = d->before;
 }
@@ -346,14 +378,18 @@ static void leave_list(struct whorl_task *root, struct whorl_task *t)
     whorl__spin_unlock(&all->strand_lock);
 }
 
-/* Makes `t` the strand that runs `fork` for `parent`, whose sync waits, or will, until it has: so the parent stays as it is. */
-static void bind_strand(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork, struct whorl_task *parent)
+/* Makes `t` the strand that runs `fork` for `parent`, whose sync waits, or will, until it has: so the parent stays as it is. If the
+ * parent is `bound`, so is the strand. */
+static void bind_strand(struct whorl__worker *w, struct whorl_task *t, struct whorl_fork *fork, struct whorl_task *parent,
+                        uint16_t bound)
 {
     struct whorl_task *root = parent->root ? parent->root : parent;
     whorl_ns deadline = whorl__deadline_of(parent);
 
     whorl__pause_at(FORK_BIND);
     t->arg = fork;
+    if (bound)
+        whorl__bind(t, bound);
     whorl__store_relaxed(&t->root, root);
     whorl__add_trait(t, WHORL__STRAND);
     if (deadline != WHORL_NEVER)
@@ -402,7 +438,7 @@ static bool run_elsewhere(struct whorl__worker *w, struct whorl_task *t, struct 
     if (!strand)
         return false;
     whorl__store_relaxed(&fork->latch, (uintptr_t)0);
-    bind_strand(w, strand, fork, t);
+    bind_strand(w, strand, fork, t, t->bound);
     whorl__ready_here(w, strand);
     whorl__latch_wait(w, t, &fork->latch, "sync", (uintptr_t)fork, WHORL__WAIT_SYNC);
     return true;
@@ -419,8 +455,9 @@ static void run_owned(struct whorl__worker *w, struct whorl_task *t, struct whor
 
 static bool others_wait(struct whorl__worker *w, whorl_ns now)
 {
-    return whorl__runq_length(&w->ready) || whorl__port_ready(w->port) || whorl__load_relaxed(&w->port->pending) ||
-           whorl__load_relaxed(&w->timers.next) <= now || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&w->runtime->inbox);
+    return whorl__runq_length(&w->ready) || whorl__bound_ready(w) || whorl__port_ready(w->port) ||
+           whorl__load_relaxed(&w->port->pending) || whorl__load_relaxed(&w->timers.next) <= now ||
+           !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&w->runtime->inbox);
 }
 
 /* The credit is used up: looks at the clock and at who waits, and gives the worker away if that is due. */
@@ -444,7 +481,7 @@ static void look_up(struct whorl__worker *w, struct whorl__forks *forks)
 void whorl__checkpoint_slow(void)
 {
     struct whorl__worker *w;
-    struct whorl_task *t = whorl__self("whorl_checkpoint", &w);
+    struct whorl_task *t = whorl__self_may_suspend("whorl_checkpoint", &w);
 
     look_up(w, t->deque ? &t->deque->forks : &w->none);
 }
@@ -452,7 +489,7 @@ void whorl__checkpoint_slow(void)
 void whorl__fork_slow(struct whorl_fork *fork)
 {
     struct whorl__worker *w;
-    struct whorl_task *t = whorl__self("whorl_fork", &w);
+    struct whorl_task *t = whorl__self_may_suspend("whorl_fork", &w);
     bool first = !t->deque;
 
     if (!fork->fn)
@@ -474,11 +511,20 @@ void whorl__fork_slow(struct whorl_fork *fork)
 
 /* What a thief has in its hand before it takes a fork, and what it gets. */
 struct theft {
-    struct whorl__runtime *runtime;
+    struct whorl__worker *worker;
     int stack_class;           /* of the stack that it has: it takes forks of tasks with such stacks only */
     int wanted;                /* the class of the last one that it passed by for that, or -1 */
     struct whorl_task *parent; /* whose fork it was */
+    uint16_t bound;            /* the parent is, to this worker */
 };
+
+/* Not when it is bound to another worker. A moment old without the deque's lock. */
+static bool may_take(const struct whorl__worker *w, const struct whorl__deque *d)
+{
+    uint16_t bound = whorl__load_relaxed(&d->bound);
+
+    return !bound || bound == WHORL_WORKER(w->index);
+}
 
 /* T1 to T4. */
 static struct whorl_fork *take(struct theft *theft, struct whorl__deque *d)
@@ -491,6 +537,10 @@ static struct whorl_fork *take(struct theft *theft, struct whorl__deque *d)
     if (!whorl__spin_trylock(&d->lock)) /* T1 */
         return NULL;
     head = d->forks.head;
+    if (!may_take(theft->worker, d)) {
+        whorl__spin_unlock(&d->lock);
+        return NULL;
+    }
     if (theft->stack_class != d->stack_class) {
         theft->wanted = d->stack_class;
     } else if (whorl__deque_filled(d)) {
@@ -498,13 +548,14 @@ static struct whorl_fork *take(struct theft *theft, struct whorl__deque *d)
         whorl__store_relaxed(&d->forks.head, head + 1); /* T2 */
         whorl__pause_at(FORK_T3);
         if (!d->aside)
-            whorl__fence_others(theft->runtime); /* T3. Partner: O2 */
+            whorl__fence_others(theft->worker->runtime); /* T3. Partner: O2 */
         whorl__pause_at(FORK_T4);
         /* T4. Acquire: pairs with the release in whorl_fork, so that what the fork is about is visible. */
         if (head < whorl__load_acquire(&d->forks.tail)) {
             fork = whorl__load_relaxed(head);
             whorl__store_relaxed(&fork->latch, (uintptr_t)0); /* before the owner may ask, which it does under the lock */
             theft->parent = d->task;
+            theft->bound = d->bound;
         } else {
             whorl__store_relaxed(&d->forks.head, head);
         }
@@ -531,21 +582,32 @@ static struct whorl_fork *take_from_workers(struct theft *theft, struct whorl__w
     return fork;
 }
 
-/* From one that is parked. */
-static struct whorl_fork *take_from_parked(struct theft *theft)
+/* From one of a list. With aside_lock. */
+static struct whorl_fork *take_from_list(struct theft *theft, struct whorl__deque *first)
 {
-    struct whorl__runtime *rt = theft->runtime;
     struct whorl_fork *fork = NULL;
 
-    if (!whorl__load_relaxed(&rt->aside))
-        return NULL;
-    whorl__spin_lock(&rt->aside_lock);
-    for (struct whorl__deque *d = rt->aside, *after; d && !fork; d = after) {
+    for (struct whorl__deque *d = first, *after; d && !fork; d = after) {
         after = d->after;
         fork = take(theft, d);
         if (!whorl__deque_filled(d))
-            unlist(rt, d); /* what is parked forks no more */
+            unlist(theft->worker->runtime, d); /* what is parked forks no more */
     }
+    return fork;
+}
+
+/* From one that is parked. */
+static struct whorl_fork *take_from_parked(struct theft *theft)
+{
+    struct whorl__runtime *rt = theft->worker->runtime;
+    struct whorl_fork *fork;
+
+    if (!whorl__forks_aside(theft->worker))
+        return NULL;
+    whorl__spin_lock(&rt->aside_lock);
+    fork = take_from_list(theft, theft->worker->aside);
+    if (!fork)
+        fork = take_from_list(theft, rt->aside);
     whorl__spin_unlock(&rt->aside_lock);
     return fork;
 }
@@ -556,12 +618,12 @@ bool whorl__forks_anywhere(const struct whorl__worker *w)
 
     if (w->poor)
         return false;
-    if (whorl__load_relaxed(&rt->aside))
+    if (whorl__forks_aside(w))
         return true;
     for (int i = 0; i < rt->worker_count; i++) {
         const struct whorl__deque *d = whorl__load_acquire(&rt->workers[i].deque);
 
-        if (d && &rt->workers[i] != w && whorl__deque_filled(d))
+        if (d && &rt->workers[i] != w && whorl__deque_filled(d) && may_take(w, d))
             return true;
     }
     return false;
@@ -576,7 +638,7 @@ static struct whorl_task *steal_with_stack(struct whorl__worker *w, struct theft
     if (t && !fork)
         fork = take_from_workers(theft, w);
     if (fork)
-        bind_strand(w, t, fork, theft->parent);
+        bind_strand(w, t, fork, theft->parent, theft->bound);
     else if (t)
         drop_strand(w, t);
     return fork ? t : NULL;
@@ -584,7 +646,7 @@ static struct whorl_task *steal_with_stack(struct whorl__worker *w, struct theft
 
 struct whorl_task *whorl__fork_steal(struct whorl__worker *w)
 {
-    struct theft theft = {.runtime = w->runtime, .stack_class = w->runtime->config.stack_class, .wanted = -1};
+    struct theft theft = {.worker = w, .stack_class = w->runtime->config.stack_class, .wanted = -1};
     struct whorl_task *t;
 
     if (!whorl__forks_anywhere(w))
@@ -604,7 +666,7 @@ struct whorl_task *whorl__fork_steal(struct whorl__worker *w)
 void whorl__sync_slow(struct whorl_fork *fork)
 {
     struct whorl__worker *w;
-    struct whorl_task *t = whorl__self("whorl_sync", &w);
+    struct whorl_task *t = whorl__self_may_suspend("whorl_sync", &w);
     struct whorl_fork *last;
 
     /* The later ones first. If `fork` was taken they all were, but for later ones still. */

@@ -17,6 +17,9 @@
  * Only when one fork is left can the two meet. The fences order O1 before O3 and T2 before T4: at least one of them sees the other.
  * If both do, the thief gives way, and the owner, who waits for the lock, has it. O's side is in whorl_sync, inline.
  *
+ * The forks of a task that is bound to a worker stay with it: only that worker takes them, which it can while the task is parked, and
+ * the strands are bound too. Such deques are set aside in a list of that worker's, so that nobody else looks in vain.
+ *
  * A deque that is set aside has an owner that cannot be at O1, and comes back only under the lock: no membarrier is needed. Where the
  * kernel has none, and where one thread plays all workers, `limit` and `low` send the owner the slow way each time, which takes the
  * lock. */
@@ -39,6 +42,7 @@ struct whorl__deque {
     /* Under the lock. `task`: whose forks these are. `aside`: it does not run. */
     struct whorl_task *task;
     bool aside;
+    uint16_t bound;                  /* as the task's; written under the lock, others read it, relaxed, to see whether to ask */
     struct whorl_fork **base, **end; /* the slots, one before base among them; the owner moves them elsewhere, under the lock */
     int stack_class;                 /* of the task */
     /* Under the runtime's aside_lock. */
@@ -58,6 +62,11 @@ static inline bool whorl__deque_filled(const struct whorl__deque *d)
 
 /* The forks of a task change with the task that runs: `next` is the deque of the one that comes, NULL if it has none. */
 void whorl__deque_change(struct whorl__worker *w, struct whorl__deque *next);
+/* The running task, whose deque this is, was bound to a worker, or (0) no longer is. */
+void whorl__deque_bind(struct whorl__deque *d, uint16_t bound);
+/* The forks and checkpoints of the running task go the slow way, which aborts while it must not suspend; or as usual again. */
+void whorl__forks_forbid(struct whorl__worker *w, struct whorl_task *t);
+void whorl__forks_allow(struct whorl__worker *w, struct whorl_task *t);
 /* The running task ends and gives its deque back. Aborts if something is left in it. */
 void whorl__deque_release(struct whorl__worker *w, struct whorl_task *t);
 void whorl__deques_free(struct whorl__runtime *rt);

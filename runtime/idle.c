@@ -166,8 +166,9 @@ static bool anything_of_ours(struct whorl__worker *w)
 {
     struct whorl__runtime *rt = w->runtime;
 
-    return whorl__port_ready(w->port) || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&rt->inbox) ||
-           whorl__load_relaxed(&rt->stop) || whorl__can_share_stacks(w) || (whorl__load_relaxed(&rt->aside) && !w->poor);
+    return whorl__port_ready(w->port) || whorl__bound_ready(w) || !whorl__fifo_empty(&w->mailbox) ||
+           !whorl__fifo_empty(&rt->inbox) || whorl__load_relaxed(&rt->stop) || whorl__can_share_stacks(w) ||
+           (whorl__forks_aside(w) && !w->poor);
 }
 
 /* Looks for work a while. True: there may be some. */

@@ -158,6 +158,7 @@ static void put_object(struct text *text, const struct whorl_task *t)
 static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns now)
 {
     uint8_t state = whorl__load_relaxed(&t->state);
+    uint16_t bound = whorl__load_relaxed(&t->bound);
     whorl_ns since = whorl__load_relaxed(&t->since);
     const char *where = whorl__load_relaxed(&t->where), *reason = whorl__load_relaxed(&t->reason);
     char name[WHORL__NAME_SIZE];
@@ -177,6 +178,14 @@ static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns no
         put(text, " for ");
         put(text, reason ? reason : "?");
         put_object(text, t);
+    } else if (whorl__load_relaxed(&t->traits) & WHORL__NO_SUSPEND) {
+        put(text, " in the no-suspend region of ");
+        put(text, reason ? reason : "?");
+    }
+    if (bound) {
+        put(text, ", on worker ");
+        put_number(text, bound - 1u, 10);
+        put(text, " only");
     }
     put(text, ", since ");
     put_number(text, now > since ? (uint64_t)(now - since) / 1000 : 0, 10);
@@ -190,7 +199,9 @@ static void dump_worker(struct text *text, const struct whorl__worker *w)
     put(text, "  worker ");
     put_number(text, (uint64_t)w->index, 10);
     put(text, ": ");
-    put_number(text, whorl__runq_length(&w->ready), 10);
+    put_number(text,
+               whorl__runq_length(&w->ready) + whorl__load_relaxed(&w->ready.bound_count) + whorl__load_relaxed(&w->bound.count),
+               10);
     put(text, " ready");
     put_count(text, ", switches ", &w->stats.switches);
     put_count(text, ", spawned ", &w->stats.spawned);

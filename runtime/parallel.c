@@ -115,7 +115,7 @@ void whorl_parallel_for(size_t begin, size_t end, whorl_range_fn body, void *arg
     struct job job = {.body = body, .arg = arg, .neutral = ""};
     struct whorl__worker *w;
 
-    whorl__self("whorl_parallel_for", &w);
+    whorl__self_may_suspend("whorl_parallel_for", &w);
     if (!body)
         whorl__misuse("whorl_parallel_for was given no function");
     run_job(begin, end, &job, NULL);
@@ -127,7 +127,7 @@ int whorl_reduce(size_t begin, size_t end, whorl_sum_fn add, whorl_combine_fn co
     struct job job = {.add = add, .combine = combine, .arg = arg, .neutral = neutral, .size = size};
     struct whorl__worker *w;
 
-    whorl__self("whorl_reduce", &w);
+    whorl__self_may_suspend("whorl_reduce", &w);
     if (!add || !combine || !result)
         whorl__misuse("whorl_reduce was given no function, or nowhere to put the result");
     if (size > WHORL_SUM_MAX)
@@ -267,7 +267,7 @@ int whorl_sort(void *base, size_t count, size_t size, whorl_compare_fn compare, 
     struct sort whole = {.order = &order, .from = base, .count = count};
     struct whorl__worker *w;
 
-    whorl__self("whorl_sort", &w);
+    whorl__self_may_suspend("whorl_sort", &w);
     if (!compare)
         whorl__misuse("whorl_sort was given no function");
     if (size == 0 || count < 2)

@@ -16,10 +16,12 @@ struct whorl__rare {
     struct whorl__timer deadline;
     whorl_ns deadline_left; /* WHORL_NEVER less the deadline. Guarded by the lock of the deadline timer's heap while that runs, else
                                the task's own; thieves of its forks read it, relaxed */
+    const char *pinned_at; /* where the outermost pin region began; the task's own */
     /* Strands: runtime/fork.h. */
     struct whorl_task *strands;                     /* of a task, under its strand_lock */
     struct whorl_task *strand_before, *strand_next; /* of a strand, under its root's */
     struct whorl__spinlock strand_lock;
+    uint16_t pins; /* pin regions that it is in, one in the other; the task's own */
 };
 
 #define WHORL__RECORD_SLAB_BYTES ((size_t)256 << 10)
@@ -80,6 +82,11 @@ static inline whorl_ns whorl__deadline_of(const struct whorl_task *t)
 static inline void whorl__add_trait(struct whorl_task *t, uint8_t trait)
 {
     whorl__store_relaxed(&t->traits, (uint8_t)(t->traits | trait));
+}
+
+static inline void whorl__drop_trait(struct whorl_task *t, uint8_t trait)
+{
+    whorl__store_relaxed(&t->traits, (uint8_t)(t->traits & ~trait));
 }
 
 /* The task's own, or its maker's. Not below zero: a time that has passed is as good as any other. */

@@ -3,7 +3,10 @@
  *
  * The ring is the queue of Go's and Tokio's schedulers: `tail` is the owner's, `head` moves by compare-and-exchange, once for any
  * number of tasks. Both only grow, so a slot between them cannot change under a thief whose exchange then succeeds. What does not
- * fit waits in `overflow`, and as long as something waits there pushes go behind it: the order stays that of the pushes. */
+ * fit waits in `overflow`, and as long as something waits there pushes go behind it: the order stays that of the pushes.
+ *
+ * Tasks that are bound to the owner are in a list of its own, which thieves do not see. Each notes what `tail` was when it was queued,
+ * its place: its turn comes when `head` has got there. So both kinds together are first in, first out too. */
 #ifndef WHORL_RUNTIME_RUNQ_H
 #define WHORL_RUNTIME_RUNQ_H
 
@@ -22,12 +25,15 @@
 struct whorl__runq {
     uint64_t head __attribute__((aligned(64))); /* any thread, by exchange */
     uint64_t tail __attribute__((aligned(64))); /* the owner writes, any thread reads */
-    bool alone;                                 /* constant: there are no thieves, and the owner's pop needs no exchange */
+    bool alone;                                 /* constant: there are no thieves, the owner's pop needs no exchange, and bound
+                                                   tasks no list */
+    struct whorl_task *bound, *bound_last;      /* the owner's */
+    uint32_t bound_count;                       /* the owner writes, any thread reads */
     struct whorl_task *slots[WHORL__RUNQ_SIZE];
     struct whorl__fifo overflow;
 };
 
-/* How many tasks are queued; a moment old when other threads are at it. Any thread. */
+/* How many tasks are queued that anybody may take; a moment old when other threads are at it. Any thread. */
 static inline uint32_t whorl__runq_length(const struct whorl__runq *q)
 {
     uint64_t head = whorl__load_relaxed(&q->head), tail = whorl__load_relaxed(&q->tail);
@@ -61,6 +67,23 @@ static inline void whorl__runq_append(struct whorl__runq *q, struct whorl_task *
     whorl__store_release(&q->tail, tail); /* as in push */
 }
 
+/* The task `t` is bound to the owner. Owner only. */
+static inline void whorl__runq_push_bound(struct whorl__runq *q, struct whorl_task *t)
+{
+    if (q->alone) {
+        whorl__runq_push(q, t);
+        return;
+    }
+    t->next = NULL;
+    whorl__store_relaxed(&t->object, (uintptr_t)whorl__load_relaxed(&q->tail));
+    if (q->bound)
+        q->bound_last->next = t;
+    else
+        q->bound = t;
+    q->bound_last = t;
+    whorl__store_relaxed(&q->bound_count, q->bound_count + 1);
+}
+
 /* The task at `next` will run soon, and with many tasks on a worker it is no longer in the nearest caches: fetches what it wakes up
  * with, the end of its stack that it was left with and what its operation has brought, and the record of the one behind it, where
  * both are told. It may have been stolen meanwhile: then nothing is gained. */
@@ -87,8 +110,10 @@ static inline void whorl__runq_prefetch(const struct whorl__runq *q, uint64_t ne
 #endif
 }
 
-/* The oldest task, or NULL. Owner only. */
-static inline struct whorl_task *whorl__runq_pop(struct whorl__runq *q)
+__attribute__((noinline, unused)) static struct whorl_task *whorl__runq_pop_in_turn(struct whorl__runq *q);
+
+/* The oldest task, or NULL; with `bound`, of those that are bound as well. Owner only. */
+static inline struct whorl_task *whorl__runq_pop_of(struct whorl__runq *q, bool bound)
 {
     uint64_t tail = whorl__load_relaxed(&q->tail);
     uint64_t head = whorl__load_relaxed(&q->head);
@@ -104,14 +129,42 @@ static inline struct whorl_task *whorl__runq_pop(struct whorl__runq *q)
             whorl__store_relaxed(&q->head, head + 1);
             return t;
         }
+        if (bound && __builtin_expect(q->bound != NULL, 0))
+            return whorl__runq_pop_in_turn(q);
         /* Against thieves: whoever moves `head` over a slot owns the task in it. */
         if (__builtin_expect(whorl__cas_acq_rel(&q->head, &head, head + 1), 1))
             return t;
     }
+    if (bound && q->bound)
+        return whorl__runq_pop_in_turn(q);
     list = whorl__fifo_take(&q->overflow, WHORL__RUNQ_SIZE / 2, &n);
     if (list)
         whorl__runq_append(q, list->next);
     return list;
+}
+
+/* The oldest task, when there are bound ones. Owner only. */
+static struct whorl_task *whorl__runq_pop_in_turn(struct whorl__runq *q)
+{
+    struct whorl_task *t = NULL;
+    uint32_t n;
+
+    /* All of it, before what is queued from here on gets its place: or what overflowed would wait for ever. */
+    if (whorl__load_relaxed(&q->head) == whorl__load_relaxed(&q->tail))
+        whorl__runq_append(q, whorl__fifo_take(&q->overflow, WHORL__RUNQ_SIZE / 2, &n));
+    if (whorl__load_relaxed(&q->head) < q->bound->object)
+        t = whorl__runq_pop_of(q, false);
+    if (t)
+        return t;
+    t = q->bound;
+    q->bound = t->next;
+    whorl__store_relaxed(&q->bound_count, q->bound_count - 1);
+    return t;
+}
+
+static inline struct whorl_task *whorl__runq_pop(struct whorl__runq *q)
+{
+    return whorl__runq_pop_of(q, true);
 }
 
 /* Takes half of what `victim` has, rounded up, into `q`, which must be empty; returns the oldest of it, and how many were taken in

@@ -44,12 +44,17 @@
  *
  * P2 is on the path of every spawn, S4 only where a worker has nothing to do. So S4 is membarrier(2), which stands for a full fence
  * on each CPU that runs a thread of this process, and P2 is then a fence for the compiler only. Where the kernel refuses
- * membarrier, both are full fences. A push into a mailbox is for one worker only: it wakes that worker if it is asleep,
- * whoever else may be searching.
+ * membarrier, both are full fences. A push into a mailbox, or of a bound task, is for one worker only: it wakes that worker if it
+ * is asleep, whoever else may be searching.
  *
  * Looking before sleeping (`spin`). A sleeping core takes 15 to 20 us to wake. A worker that has nothing to do therefore looks on
  * for up to 50 us, if that has lately been worth while: a score counts the idle periods that were shorter against those that were
  * longer, and the longer ones soon turn it off.
+ *
+ * Pinning. A task may be bound to a worker (pin.c, whorl/pin.h). Whichever worker makes it ready queues it there: its own in a list
+ * that thieves do not see, in turn with the run queue (runq.h); others in a fifo that its own collects, and is woken for. So whatever
+ * is to be queued passes whorl__queue or whorl__ready_here. The two ways past the queue, the hand-over to a joiner and the theft of a
+ * fork, look whom they have before them.
  *
  * Forks (fork.h) are in no queue: each task that forks has a deque of its own, from which idle workers take when they find nothing
  * else. Nobody is told of a fork; whoever searches finds it, and the watcher (idle.c) does when nobody searches. The watcher, and busy
@@ -168,7 +173,20 @@ void whorl__ready(struct whorl_task *t)
     if (w && w->runtime == whorl__runtime_of(t))
         whorl__ready_here(w, t);
     else
-        post(whorl__runtime_of(t), t);
+        post(whorl__runtime_of(t), t); /* whoever collects it brings it where it is bound to */
+}
+
+void whorl__queue_bound(struct whorl__worker *w, struct whorl_task *t)
+{
+    struct whorl__runtime *rt = w->runtime;
+    int home = t->bound - 1;
+
+    if (w->index == home) {
+        whorl__runq_push_bound(&w->ready, t);
+    } else {
+        whorl__fifo_push(&rt->workers[home].bound, t);
+        whorl__wake_worker(rt, home);
+    }
 }
 
 void whorl__ready_there(struct whorl__runtime *rt, int index, struct whorl_task *t)
@@ -187,7 +205,7 @@ static void collect(struct whorl__worker *w, struct whorl__fifo *from)
 
     for (struct whorl_task *t = whorl__fifo_take(from, WHORL__RUNQ_SIZE / 2, &n); t; t = next) {
         next = t->next;
-        whorl__runq_push(&w->ready, t);
+        whorl__queue(w, t);
     }
 }
 
@@ -196,9 +214,10 @@ static void look_around(struct whorl__worker *w)
 {
     struct whorl__runtime *rt = w->runtime;
     whorl_ns now = rt->ops->now(rt->reactor);
-    uint32_t before = whorl__runq_length(&w->ready);
+    uint32_t before = whorl__runq_length(&w->ready), ours;
     /* As late as may be: a receive that finds its data when it reaches the kernel costs less than one that has to wait there. */
-    bool flush = before == 0 || whorl__load_relaxed(&w->port->pending) >= WHORL__PENDING_MAX || now - w->flushed >= FLUSH_AFTER;
+    bool flush = (before == 0 && !w->ready.bound) || whorl__load_relaxed(&w->port->pending) >= WHORL__PENDING_MAX ||
+                 now - w->flushed >= FLUSH_AFTER;
     struct whorl__op *next;
 
     whorl__store_relaxed(&w->now, now);
@@ -213,6 +232,7 @@ static void look_around(struct whorl__worker *w)
     }
     if (whorl__load_relaxed(&w->timers.next) <= now)
         whorl__timers_expire(w, &w->timers);
+    collect(w, &w->bound);
     collect(w, &w->mailbox);
     collect(w, &rt->inbox);
     share_stacks(w);
@@ -221,9 +241,10 @@ static void look_around(struct whorl__worker *w)
         w->trimmed = now;
         whorl__stack_trim(&rt->stacks);
     }
-    /* One task is for this worker, which is about to look into its queue. Those that were there before may be such as only yielded,
-     * of which nobody was told. */
-    if (whorl__runq_length(&w->ready) > (before ? before : 1))
+    /* One task is for this worker, which is about to look into its queue, unless there is one that only it may run. Those that were
+     * there before may be such as only yielded, of which nobody was told. */
+    ours = w->ready.bound ? 0 : 1;
+    if (whorl__runq_length(&w->ready) > (before ? before : ours))
         whorl__notify(w);
 }
 
@@ -256,7 +277,7 @@ bool whorl__anything(struct whorl__worker *w)
 {
     struct whorl__runtime *rt = w->runtime;
 
-    if (whorl__port_ready(w->port) || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&rt->inbox) ||
+    if (whorl__port_ready(w->port) || whorl__bound_ready(w) || !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&rt->inbox) ||
         whorl__load_relaxed(&rt->stop) || whorl__can_share_stacks(w))
         return true;
     for (int i = 0; i < rt->worker_count; i++)
@@ -301,7 +322,7 @@ void whorl__work(struct whorl__worker *w)
 
         if (!t && w->searching)
             t = steal(w);
-        else if (!t && whorl__load_relaxed(&rt->aside))
+        else if (!t && whorl__forks_aside(w))
             t = whorl__fork_steal(w); /* from a task that is parked: in nobody's way */
         if (t) {
             whorl__found(w);
@@ -323,7 +344,7 @@ static bool step(struct whorl__worker *w)
     t = whorl__runq_pop(&w->ready);
     if (t && rt->ops->choose(rt->reactor, w->port, 4) == 0) {
         /* As if others had taken those before the next one. */
-        whorl__runq_push(&w->ready, t);
+        whorl__queue(w, t);
         t = whorl__runq_pop(&w->ready);
     }
     if (!t)

@@ -11,13 +11,17 @@
 
 /* Switches from one look at the reactor, the timers and the inbox to the next, at most. */
 #define WHORL__BUDGET 61
-/* After each so many of them the loop looks earlier, if the reactor shows that it has something. */
+/* After each so many of them the loop looks earlier, if the reactor shows that it has something, or others have readied a task that
+ * only this worker may run. */
 #define WHORL__BUDGET_MIN 8
 /* Pending operations that make a worker go and submit them. */
 #define WHORL__PENDING_MAX 128
 
 /* Aborts: `call`, a public function, was called outside a task. */
 _Noreturn void whorl__outside(const char *call);
+
+/* Aborts: `call`, a public function, was called in a no-suspend region (runtime/pin.c). */
+_Noreturn void whorl__must_not_suspend(const struct whorl_task *t, const char *call);
 
 /* The running task, and its worker in *w. `call` is the name of the public function that needs to know: it aborts outside a task.
  */
@@ -31,8 +35,18 @@ static inline struct whorl_task *whorl__self(const char *call, struct whorl__wor
     return here->current;
 }
 
-/* Makes a task that nobody else can see ready to run, from any thread, on the caller's worker if it is one of the task's runtime.
- */
+/* The same for a call that may suspend: it aborts in a no-suspend region, too. */
+static inline struct whorl_task *whorl__self_may_suspend(const char *call, struct whorl__worker **w)
+{
+    struct whorl_task *t = whorl__self(call, w);
+
+    if (__builtin_expect(t->traits & WHORL__NO_SUSPEND, 0))
+        whorl__must_not_suspend(t, call);
+    return t;
+}
+
+/* Makes a task that nobody else can see ready to run, from any thread, on the caller's worker if it is one of the task's runtime and
+ * the task is not bound to another. */
 void whorl__ready(struct whorl_task *t);
 /* … or on worker `index`, if it can. */
 void whorl__ready_there(struct whorl__runtime *rt, int index, struct whorl_task *t);
@@ -70,7 +84,7 @@ static inline void whorl__set_state(struct whorl__worker *w, struct whorl_task *
 /* Is it time for the loop to look at everything but the queue? */
 static inline bool whorl__look_due(struct whorl__worker *w)
 {
-    return w->budget <= 0 || (w->budget % WHORL__BUDGET_MIN == 0 && whorl__port_ready(w->port));
+    return w->budget <= 0 || (w->budget % WHORL__BUDGET_MIN == 0 && (whorl__port_ready(w->port) || !whorl__fifo_empty(&w->bound)));
 }
 
 /* The next task of the worker's own queue, with a stack; NULL: the loop is to decide. */
@@ -166,12 +180,47 @@ static inline void whorl__notify(struct whorl__worker *w)
         whorl__wake_one(w);
 }
 
-/* Makes a task that nobody else can see ready to run on the worker `w`, the caller's. */
-static inline void whorl__ready_here(struct whorl__worker *w, struct whorl_task *t)
+/* Queues a ready task that is bound to the worker `w`, the caller's, or to another, and wakes that. */
+void whorl__queue_bound(struct whorl__worker *w, struct whorl_task *t);
+
+/* Queues a ready task on the worker `w`, the caller's, unless it is bound to another. Nobody else is told. */
+static inline void whorl__queue(struct whorl__worker *w, struct whorl_task *t)
+{
+    if (__builtin_expect(t->bound, 0))
+        whorl__queue_bound(w, t);
+    else
+        whorl__runq_push(&w->ready, t);
+}
+
+/* Makes a task that nobody else can see, and that is not bound, ready to run on the worker `w`, the caller's. */
+static inline void whorl__ready_free(struct whorl__worker *w, struct whorl_task *t)
 {
     whorl__set_state(w, t, WHORL__READY);
     whorl__runq_push(&w->ready, t);
     whorl__notify(w);
+}
+
+/* … or where it is bound to. */
+static inline void whorl__ready_here(struct whorl__worker *w, struct whorl_task *t)
+{
+    if (__builtin_expect(t->bound, 0)) {
+        whorl__set_state(w, t, WHORL__READY);
+        whorl__queue_bound(w, t);
+    } else {
+        whorl__ready_free(w, t);
+    }
+}
+
+/* Are there ready tasks that only this worker may run? */
+static inline bool whorl__bound_ready(const struct whorl__worker *w)
+{
+    return w->ready.bound || !whorl__fifo_empty(&w->bound);
+}
+
+/* Are there forks of parked tasks that this worker may take? A moment old. */
+static inline bool whorl__forks_aside(const struct whorl__worker *w)
+{
+    return whorl__load_relaxed(&w->runtime->aside) || whorl__load_relaxed(&w->aside);
 }
 
 void whorl__notify_outside(struct whorl__runtime *rt); /* on a thread that is no worker */
@@ -224,6 +273,13 @@ void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h);
 void whorl__op_withdrawn(struct whorl__op *op);
 /* A finished operation: its task is ready. */
 void whorl__op_done(struct whorl__worker *w, struct whorl__op *op);
+
+/* pin.c */
+
+/* Binds a new task to a worker, for good. */
+void whorl__bind(struct whorl_task *t, int worker);
+/* Aborts if the task, which ends, is still in a region; else it is bound no more. */
+void whorl__pin_end(struct whorl_task *t);
 
 /* task.c */
 

@@ -30,15 +30,18 @@ static void drop_name(struct whorl_task *t)
     whorl__store_relaxed(&t->traits, (uint8_t)0);
 }
 
-static bool apply_options(struct whorl__runtime *rt, struct whorl_task *t, const struct whorl_spawn_options *o)
+static bool apply_options(struct whorl__runtime *rt, struct whorl__worker *w, struct whorl_task *t,
+                          const struct whorl_spawn_options *o)
 {
     int class = o->stack_size ? whorl__stack_class(o->stack_size) : rt->config.stack_class;
 
     if (o->size != sizeof *o)
         whorl__misuse("whorl_spawn_options.size is %zu: set it to sizeof(struct whorl_spawn_options), %zu", o->size, sizeof *o);
-    if (class < 0 || o->worker < 0 || o->worker > rt->worker_count)
+    if (class < 0 || o->worker < 0 || o->worker > rt->worker_count || (o->pinned && !o->worker && !w))
         return false;
     t->stack_class = (uint8_t) class;
+    if (o->pinned)
+        whorl__bind(t, o->worker ? o->worker : WHORL_WORKER(w->index));
     if (o->name)
         whorl__set_name(t, o->name);
     return true;
@@ -69,7 +72,7 @@ static inline struct whorl_task *new_task(struct whorl__runtime *rt, struct whor
     whorl__store_relaxed(&t->latch, (uintptr_t)0);
     whorl__store_relaxed(&t->cancel, (uint8_t)0);
     whorl__store_relaxed(&t->where, where);
-    if (__builtin_expect(options != NULL, 0) && !apply_options(rt, t, options)) {
+    if (__builtin_expect(options != NULL, 0) && !apply_options(rt, w, t, options)) {
         put_record(w, t);
         return NULL;
     }
@@ -94,6 +97,7 @@ static void drop_deadline(struct whorl_task *t)
 /* What few tasks have besides a record, a stack and a result. The name stays as long as the handle. */
 static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
 {
+    whorl__pin_end(t);
     if (t->traits & WHORL__DATED)
         drop_deadline(t);
     if (t->deque)
@@ -141,6 +145,12 @@ void whorl__task_fail(struct whorl__worker *w, struct whorl_task *t, intptr_t re
         whorl__ready_here(w, waiter);
 }
 
+/* May this worker not go straight on with `t`? */
+static inline bool bound_elsewhere(const struct whorl__worker *w, const struct whorl_task *t)
+{
+    return __builtin_expect(t->bound, 0) && t->bound != WHORL_WORKER(w->index);
+}
+
 /* All that a task does; returns where its worker goes on. */
 static struct whorl__context *live(struct whorl__worker **worker)
 {
@@ -156,7 +166,7 @@ static struct whorl__context *live(struct whorl__worker **worker)
 
     *worker = w = whorl__worker();
     waiter = finish(w, t, result);
-    if (waiter && (w->budget <= 0 || ++w->handoffs > HANDOFFS_MAX)) {
+    if (waiter && (w->budget <= 0 || bound_elsewhere(w, waiter) || ++w->handoffs > HANDOFFS_MAX)) {
         whorl__ready_here(w, waiter);
         waiter = NULL;
     }
@@ -171,6 +181,14 @@ WHORL__CONTEXT_ENTRY void whorl__task_entry(void *arg)
     whorl__context_exit(next, w);
 }
 
+static void ready_where_wanted(struct whorl__worker *w, struct whorl_task *t, const struct whorl_spawn_options *options)
+{
+    if (!t->bound && options->worker && options->worker - 1 != w->index)
+        whorl__ready_there(w->runtime, options->worker - 1, t);
+    else
+        whorl__ready_here(w, t);
+}
+
 struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spawn_options *options, const char *where)
 {
     struct whorl__worker *w;
@@ -183,10 +201,10 @@ struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spa
     if (__builtin_expect(!t, 0))
         return NULL;
     whorl__count(&w->stats.spawned, 1);
-    if (__builtin_expect(options != NULL, 0) && options->worker && options->worker - 1 != w->index)
-        whorl__ready_there(w->runtime, options->worker - 1, t);
+    if (__builtin_expect(options != NULL, 0))
+        ready_where_wanted(w, t, options);
     else
-        whorl__ready_here(w, t);
+        whorl__ready_free(w, t);
     /* After it was queued: whorl__runtime_end sets the flag, fences, and looks at all records, ours among them or not. */
     if (__builtin_expect(whorl__load_relaxed(&w->runtime->ending), 0))
         whorl__runtime_spawned_late(w->runtime, t);

@@ -50,10 +50,13 @@ enum {
 
 /* What sets it apart from a plain task, and is to be undone at its end. Bits of whorl_task.traits. */
 enum {
-    WHORL__NAMED = 1,  /* it has a name, and keeps it until its handle is given up */
-    WHORL__DATED = 2,  /* it has, or had, a deadline */
-    WHORL__FORKED = 4, /* it has a deque */
-    WHORL__STRAND = 8, /* it has a root */
+    WHORL__NAMED = 1,       /* it has a name, and keeps it until its handle is given up */
+    WHORL__DATED = 2,       /* it has, or had, a deadline */
+    WHORL__FORKED = 4,      /* it has a deque */
+    WHORL__STRAND = 8,      /* it has a root */
+    WHORL__BOUND = 16,      /* it is bound to a worker from its beginning to its end */
+    WHORL__PINNED = 32,     /* it is in a pin region */
+    WHORL__NO_SUSPEND = 64, /* it is in a no-suspend region */
 };
 
 /* What a task touches each time it waits comes first, in as few cache lines as may be: with hundreds of connections on a worker the
@@ -71,12 +74,17 @@ struct whorl_task {
     uint8_t state, wait; /* enum whorl__state, enum whorl__wait; written by whoever moves the task */
     bool interrupted;    /* its wait ended early; written by whoever wakes it, read by itself */
     uint8_t stack_class; /* constant while it lives */
-    uint8_t traits;      /* bits, see above: the task's own, read by dumps */
+
+    /* The task's own, read by whoever makes it ready, and by dumps. */
+    uint8_t traits; /* bits, see above */
+    uint16_t bound; /* WHORL_WORKER(i): it runs on that worker only; 0: on any */
 
     /* For dumps, atomic and relaxed. */
     whorl_ns since;     /* of the present state, by its worker's last reading of the clock */
-    const char *reason; /* what it waits for: a string that lives as long as the program */
-    uintptr_t object;   /* a descriptor, a task, a time; the reason tells */
+    const char *reason; /* what it waits for: a string that lives as long as the program. With WHORL__NO_SUSPEND, when it waits
+                           for nothing: where that region began */
+    uintptr_t object;   /* a descriptor, a task, a time; the reason tells. With WHORL__NO_SUSPEND: how deep regions are nested; in
+                           a queue of bound tasks: its place (runq.h) */
 
     struct whorl_task
         *root; /* the task that this is a strand of (runtime/fork.h), NULL: it is a task itself; constant while it runs */

@@ -162,7 +162,7 @@ int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *
 int whorl_join(struct whorl_task *t, intptr_t *result)
 {
     struct whorl__worker *w;
-    struct whorl_task *self = whorl__self("whorl_join", &w);
+    struct whorl_task *self = whorl__self_may_suspend("whorl_join", &w);
     int err;
 
     whorl__check_handle(t, "whorl_join");
@@ -224,7 +224,7 @@ void whorl__op_done(struct whorl__worker *w, struct whorl__op *op)
 
     whorl__count(&w->stats.completed, 1);
     whorl__store_relaxed(&t->state, WHORL__READY);
-    whorl__runq_push(&w->ready, t);
+    whorl__queue(w, t);
 }
 
 /* The task's deadline has passed, or it was moved meanwhile. True: the task is to be interrupted, without the lock. */
@@ -264,7 +264,7 @@ void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h)
         } else {
             t = CONTAINER_OF(timer, struct whorl_task, sleep);
             whorl__store_relaxed(&t->state, WHORL__READY);
-            whorl__runq_push(&w->ready, t);
+            whorl__queue(w, t);
         }
     }
 }
@@ -298,13 +298,24 @@ static void publish_yield(struct whorl__worker *w, struct whorl_task *t)
     whorl__runq_push(&w->ready, t);
 }
 
+static void publish_bound_yield(struct whorl__worker *w, struct whorl_task *t)
+{
+    whorl__queue_bound(w, t);
+}
+
 void whorl_yield(void)
 {
     struct whorl__worker *w;
     struct whorl_task *t = whorl__self("whorl_yield", &w);
+    whorl__commit publish = publish_yield;
 
+    if (__builtin_expect(t->traits & (WHORL__BOUND | WHORL__PINNED | WHORL__NO_SUSPEND), 0)) {
+        t = whorl__self_may_suspend("whorl_yield", &w);
+        if (t->bound)
+            publish = publish_bound_yield;
+    }
     whorl__store_relaxed(&t->state, WHORL__READY);
-    whorl__leave(w, t, publish_yield);
+    whorl__leave(w, t, publish);
 }
 
 /* T2 for a timer. */
@@ -342,7 +353,7 @@ static int sleep_until(struct whorl__worker *w, struct whorl_task *t, whorl_ns w
 int whorl_sleep_until(whorl_ns when)
 {
     struct whorl__worker *w;
-    struct whorl_task *t = whorl__self("whorl_sleep_until", &w);
+    struct whorl_task *t = whorl__self_may_suspend("whorl_sleep_until", &w);
 
     return sleep_until(w, t, when);
 }
@@ -350,7 +361,7 @@ int whorl_sleep_until(whorl_ns when)
 int whorl_sleep(whorl_ns duration)
 {
     struct whorl__worker *w;
-    struct whorl_task *t = whorl__self("whorl_sleep", &w);
+    struct whorl_task *t = whorl__self_may_suspend("whorl_sleep", &w);
 
     return sleep_until(w, t, duration > 0 ? after(w, duration) : 0);
 }

@@ -50,7 +50,8 @@ struct whorl__worker {
     uint32_t deque_count;
     uint32_t credit;
     whorl_ns looked;
-    bool poor; /* no stack or record was to be had for a fork, since the last look around */
+    bool poor;                  /* no stack or record was to be had for a fork, since the last look around */
+    struct whorl__deque *aside; /* as the runtime's, of tasks that are bound to this worker; under the same lock */
     struct whorl__stack_cache stacks;
 
     /* Constant after start. */
@@ -67,6 +68,7 @@ struct whorl__worker {
     /* Each with its own rules. */
     struct whorl__runq ready __attribute__((aligned(WHORL__CACHE_LINE)));
     struct whorl__fifo mailbox __attribute__((aligned(WHORL__CACHE_LINE))); /* tasks that others would like to run here */
+    struct whorl__fifo bound; /* tasks that are bound to this worker and that others made ready */
     struct whorl__timers timers __attribute__((aligned(WHORL__CACHE_LINE)));
 
     /* Written under runtime->idle_lock, read by its owner without it. */

@@ -62,7 +62,8 @@ WHORL_API struct whorl_runtime *whorl_runtime(void);
 
 struct whorl_spawn_options;
 
-/* Like whorl_spawn_with, from any OS thread, into `runtime`. NULL: no memory, or the runtime is closing (its main has returned).
+/* Like whorl_spawn_with, from any OS thread, into `runtime`; `pinned` needs a `worker`. NULL: no memory, the options are wrong, or the
+ * runtime is closing (its main has returned).
  * Never suspends. */
 #define whorl_runtime_spawn(runtime, fn, arg, options) whorl_runtime_spawn_at((runtime), (fn), (arg), (options), WHORL_HERE)
 WHORL_API WHORL_MUST_USE struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg,

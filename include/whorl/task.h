@@ -19,6 +19,7 @@ struct whorl_spawn_options {
     const char *name;  /* shown in dumps and reports; the first 23 bytes are copied. Default: none */
     size_t stack_size; /* bytes, rounded up as in whorl_options, 4 MiB at most. Default: that of the runtime */
     int worker;        /* WHORL_WORKER(i): where it should first run; a hint. Default: the caller's worker */
+    int pinned;        /* 1: it runs on that worker only, from its beginning to its end (whorl/pin.h) */
 };
 #define WHORL_WORKER(index) ((index) + 1)
 

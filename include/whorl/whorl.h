@@ -9,6 +9,7 @@
 #include <whorl/inspect.h>
 #include <whorl/net.h>
 #include <whorl/parallel.h>
+#include <whorl/pin.h>
 #include <whorl/run.h>
 #include <whorl/signal.h>
 #include <whorl/task.h>

@@ -50,6 +50,10 @@ static void fork_nothing(struct whorl_fork *self)
     X(whorl_fork, whorl_fork(&(struct whorl_fork){.fn = NULL}, fork_nothing))                                                      \
     X(whorl_sync, whorl_sync(&(struct whorl_fork){.fn = fork_nothing}))                                                            \
     X(whorl_checkpoint, whorl_checkpoint())                                                                                        \
+    X(whorl_pin, whorl_pin())                                                                                                      \
+    X(whorl_unpin, whorl_unpin())                                                                                                  \
+    X(whorl_no_suspend_begin, whorl_no_suspend_begin())                                                                            \
+    X(whorl_no_suspend_end, whorl_no_suspend_end())                                                                                \
     X(whorl_stats, (void)whorl_stats(0, &(struct whorl_stats){.size = sizeof(struct whorl_stats)}))
 
 #define CALL(name, expression)                                                                                                     \

@@ -165,6 +165,28 @@ void whorl__interrupt(struct whorl_task *t)
     die("nobody cancels");
 }
 
+/* Nobody is bound. */
+
+void whorl__bind(struct whorl_task *t, int worker)
+{
+    (void)t;
+    (void)worker;
+    die("nobody is bound");
+}
+
+void whorl__queue_bound(struct whorl__worker *w, struct whorl_task *t)
+{
+    (void)w;
+    (void)t;
+    die("nobody is bound");
+}
+
+void whorl__must_not_suspend(const struct whorl_task *t, const char *call)
+{
+    (void)t;
+    die(call);
+}
+
 void whorl__runtime_spawned_late(struct whorl__runtime *rt, struct whorl_task *t)
 {
     (void)rt;
@@ -195,6 +217,7 @@ static void set_up(size_t slots, bool watched)
     deque.end = deque.base + slots;
     for (int i = 0; i <= THIEVES; i++) {
         workers[i].runtime = &runtime;
+        workers[i].index = i;
         workers[i].port = &port;
         workers[i].credit = 1000;
         workers[i].none = whorl__forks_nobody;
@@ -264,7 +287,7 @@ static void run_taken(struct whorl_fork *fork)
 /* A thief that looks everywhere, as whorl__fork_steal does, `times` times. */
 static void steal(int index, int times)
 {
-    struct theft theft = {.runtime = &runtime, .wanted = -1};
+    struct theft theft = {.worker = &workers[index], .wanted = -1};
 
     for (int i = 0; i < times; i++) {
         struct whorl_fork *fork = take_from_parked(&theft);

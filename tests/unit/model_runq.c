@@ -199,9 +199,9 @@ const struct model_excuse model_excuses[] = {
     {"whorl__runq_steal: cas &victim->head", "acquire", LATE_LOAD},
     {"whorl__runq_steal: cas &victim->head", "release", NOTHING_TO_SEE},
     {"whorl__runq_steal: cas &victim->head", "relaxed", LATE_LOAD},
-    {"whorl__runq_pop: cas &q->head", "acquire", RANGE_CHECK},
-    {"whorl__runq_pop: cas &q->head", "release", NOTHING_TO_SEE},
-    {"whorl__runq_pop: cas &q->head", "relaxed", RANGE_CHECK},
+    {"whorl__runq_pop_of: cas &q->head", "acquire", RANGE_CHECK},
+    {"whorl__runq_pop_of: cas &q->head", "release", NOTHING_TO_SEE},
+    {"whorl__runq_pop_of: cas &q->head", "relaxed", RANGE_CHECK},
     {"whorl__runq_steal: load &victim->head", "relaxed", RANGE_CHECK},
     {0},
 };

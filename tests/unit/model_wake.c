@@ -202,6 +202,27 @@ int whorl__stack_class(size_t size)
     return 0;
 }
 
+/* There are no regions. */
+
+void whorl__bind(struct whorl_task *t, int worker)
+{
+    (void)t;
+    (void)worker;
+    die("nobody is spawned bound");
+}
+
+void whorl__pin_end(struct whorl_task *t)
+{
+    (void)t;
+    die("there are no regions");
+}
+
+_Noreturn void whorl__must_not_suspend(const struct whorl_task *t, const char *call)
+{
+    (void)t;
+    die(call);
+}
+
 /* As in runtime.c, where tasks are waited for. */
 void whorl__runtime_end(struct whorl__runtime *rt)
 {
@@ -225,6 +246,8 @@ static void name_worker(struct whorl__worker *w)
         model_word(&w->ready.slots[i], sizeof w->ready.slots[i]);
     model_lock(&w->mailbox.lock);
     model_word(&w->mailbox.count, sizeof w->mailbox.count);
+    model_lock(&w->bound.lock);
+    model_word(&w->bound.count, sizeof w->bound.count);
     model_word(&w->stats.spawned, sizeof w->stats.spawned);
     model_word(&w->stats.finished, sizeof w->stats.finished);
 }
@@ -287,6 +310,13 @@ static void spawn_there(struct whorl__worker *w, int i, int there)
     whorl__ready_there(&runtime, there, &tasks[i]);
 }
 
+/* The same for one that only worker `there` may run. */
+static void spawn_bound(struct whorl__worker *w, int i, int there)
+{
+    tasks[i].bound = WHORL_WORKER(there);
+    spawn(w, i);
+}
+
 void model_run_task(struct whorl__context *to, void *worker)
 {
     struct whorl__worker *w = worker;
@@ -294,6 +324,7 @@ void model_run_task(struct whorl__context *to, void *worker)
 
     model_data_write(t); /* it is this worker's alone, and all that its spawner wrote is there */
     model_expect(ran[t - tasks]++ == 0, "a task runs once");
+    model_expect(!t->bound || t->bound == WHORL_WORKER(w->index), "a bound task runs on its worker");
     t->fn(w);
     whorl__store_relaxed(&w->current, NULL);
     whorl__task_fail(w, t, 0); /* which is how a task ends */
@@ -441,6 +472,50 @@ static void before_send_to_oneself(void)
     set_up(2, (const whorl_fn[]){send_to_oneself_and_wait, keep_0, NULL});
 }
 
+/* Tasks that only one worker may run: one that may sleep, and whom others that look for work must not stand in for. */
+static int next_to(struct whorl__worker *w)
+{
+    return (w->index + 1) % runtime.worker_count;
+}
+
+static intptr_t queue_bound_and_wait(void *w)
+{
+    spawn_bound(w, 1, next_to(w));
+    wait_for(0);
+    return 0;
+}
+
+static void before_bound(void)
+{
+    set_up(2, (const whorl_fn[]){queue_bound_and_wait, keep_0, NULL});
+}
+
+static intptr_t queue_bound_and_free(void *w)
+{
+    spawn_bound(w, 1, next_to(w));
+    spawn(w, 2);
+    wait_for(0);
+    wait_for(1);
+    return 0;
+}
+
+static void before_bound_and_free(void)
+{
+    set_up(3, (const whorl_fn[]){queue_bound_and_free, keep_0, keep_1});
+}
+
+/* To oneself: it runs when this task is through, and the worker must not sleep before. */
+static intptr_t leave_one_bound_here(void *w)
+{
+    spawn_bound(w, 1, ((struct whorl__worker *)w)->index);
+    return 0;
+}
+
+static void before_bound_here(void)
+{
+    set_up(2, (const whorl_fn[]){leave_one_bound_here, return_at_once, NULL});
+}
+
 /* Tasks that main does not wait for: the workers may stop when they have ended, not before, and do. */
 static intptr_t leave_two(void *w)
 {
@@ -482,6 +557,14 @@ static intptr_t wait_0(void *w)
 static void before_post(void)
 {
     set_up(2, (const whorl_fn[]){wait_0, keep_0, NULL});
+}
+
+/* The posted task runs on worker 1 only, and main on the other. */
+static void before_post_bound(void)
+{
+    set_up(2, (const whorl_fn[]){wait_0, keep_0, NULL});
+    tasks[0].bound = WHORL_WORKER(0);
+    tasks[1].bound = WHORL_WORKER(1);
 }
 
 static void work_or_post(int index)
@@ -527,9 +610,13 @@ const struct model_scenario model_scenarios[] = {
     {"each that is woken wakes the next", 3, before_chain, work, after},
     {"a task in the mailbox wakes its worker", 2, before_send, work, after},
     {"a task in the mailbox of a busy worker wakes another", 2, before_send_to_oneself, work, after},
+    {"a bound task wakes its worker", 2, before_bound, work, after},
+    {"a bound task wakes its worker, a free one another", 3, before_bound_and_free, work, after},
+    {"a worker does not sleep over a task that is bound to it", 2, before_bound_here, work, after},
     {"the workers stop when all has ended", 2, before_leave, work, after},
     {"the workers stop when what was spawned last has ended", 3, before_leave_spawner, work, after},
     {"work from another thread wakes a worker", 3, before_post, work_or_post, after},
+    {"work from another thread comes to the worker that it is bound to", 3, before_post_bound, work_or_post, after},
     {0},
 };
 

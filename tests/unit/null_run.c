@@ -45,7 +45,11 @@ static intptr_t run_main(void *arg)
 static void check_worker(struct whorl__worker *w)
 {
     CHECK_EQ(whorl__runq_length(&w->ready), 0);
+    CHECK(w->ready.bound == NULL);
+    CHECK_EQ(w->ready.bound_count, 0);
+    CHECK_EQ(w->bound.count, 0);
     CHECK_EQ(w->mailbox.count, 0);
+    CHECK(w->aside == NULL);
     CHECK_EQ(w->timers.count, 0);
     CHECK_EQ(whorl__load_relaxed(&w->timers.next), WHORL_NEVER);
     CHECK(w->current == NULL);
@@ -155,7 +159,7 @@ int null_nop(whorl_ns latency)
     struct whorl__request nop = {.code = WHORL__OP_NOP, .fd = -1, .offset = (uint64_t)latency};
     struct whorl__worker *w;
 
-    return whorl__operate(whorl__self("null_nop", &w), &nop, NULL);
+    return whorl__operate(whorl__self_may_suspend("null_nop", &w), &nop, NULL);
 }
 
 struct whorl_stats null_stats(void)

@@ -116,6 +116,103 @@ TEST(runq, pushes_stay_behind_what_overflowed_when_there_is_room_again)
     free(q);
 }
 
+/* Bound tasks: every `each`-th is. */
+static void push_some_bound(struct whorl__runq *q, struct whorl_task *tasks, size_t count, size_t each)
+{
+    for (size_t i = 0; i < count; i++)
+        if (i % each == 0)
+            whorl__runq_push_bound(q, &tasks[i]);
+        else
+            whorl__runq_push(q, &tasks[i]);
+}
+
+static void check_bound_order(bool alone, size_t each)
+{
+    struct whorl__runq *q = new_queue();
+    size_t count = SIZE; /* nothing overflows */
+    struct whorl_task *tasks = new_tasks(count);
+
+    q->alone = alone;
+    for (int round = 0; round < 5; round++) {
+        push_some_bound(q, tasks, count, each);
+        CHECK_EQ(whorl__runq_length(q) + q->bound_count, count);
+        for (size_t i = 0; i < count; i++)
+            if (!pops(q, i))
+                return;
+        CHECK(whorl__runq_pop(q) == NULL);
+        CHECK_EQ(q->bound_count, 0);
+    }
+    free(tasks);
+    free(q);
+}
+
+TEST(runq, bound_tasks_and_others_leave_in_the_order_of_their_pushes)
+{
+    for (size_t each = 1; each <= 5; each++) {
+        check_bound_order(false, each);
+        check_bound_order(true, each);
+    }
+}
+
+TEST(runq, a_thief_takes_no_bound_task)
+{
+    struct whorl__runq *q = new_queue(), *thief = new_queue();
+    struct whorl_task *tasks = new_tasks(SIZE), *t;
+    uint32_t n;
+
+    push_some_bound(q, tasks, SIZE, 2);
+    while ((t = whorl__runq_steal(thief, q, &n)) != NULL)
+        for (; t; t = whorl__runq_pop(thief))
+            CHECK_EQ((uintptr_t)t->arg % 2, 1);
+    for (size_t i = 0; i < SIZE; i += 2)
+        pops(q, i);
+    CHECK(whorl__runq_pop(q) == NULL);
+    free(tasks);
+    free(thief);
+    free(q);
+}
+
+/* Each that is popped is pushed again, as tasks that yield are: nobody is left out, over the overflow either, which bound tasks may
+ * overtake. */
+static void check_turns(size_t free_count, size_t bound_count)
+{
+    struct whorl__runq *q = new_queue();
+    size_t count = free_count + bound_count;
+    struct whorl_task *tasks = new_tasks(count);
+    unsigned *turns = calloc(count, sizeof *turns);
+
+    if (!CHECK(turns != NULL))
+        abort();
+    push(q, tasks, free_count);
+    for (size_t i = free_count; i < count; i++)
+        whorl__runq_push_bound(q, &tasks[i]);
+    for (size_t i = 0; i < 10 * count; i++) {
+        struct whorl_task *t = whorl__runq_pop(q);
+        size_t me = (uintptr_t)t->arg;
+
+        turns[me]++;
+        if (me < free_count)
+            whorl__runq_push(q, t);
+        else
+            whorl__runq_push_bound(q, t);
+    }
+    for (size_t i = 0; i < count; i++)
+        CHECK(turns[i] >= 2 && turns[i] <= (free_count < SIZE ? 11 : 100));
+    free(turns);
+    free(tasks);
+    free(q);
+}
+
+TEST(runq, neither_bound_tasks_nor_others_wait_for_ever)
+{
+    check_turns(1, 1);
+    check_turns(1, 20);
+    check_turns(20, 1);
+    check_turns(3 * SIZE, 1);
+    check_turns(3 * SIZE, 10);
+    check_turns(SIZE + 1, 3 * SIZE);
+}
+
 TEST(runq, a_thief_takes_the_older_half_rounded_up)
 {
     struct whorl_task *tasks = new_tasks(SIZE);
