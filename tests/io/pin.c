@@ -3,9 +3,14 @@
  * when it is over. No time is asserted. */
 #include "loopback.h"
 
+#include "tests/support/child.h"
+
 #include <fcntl.h>
-#include <pthread.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 enum { SESSIONS = 12, ROUNDS = 200, WORKERS = 4 };
@@ -544,4 +549,61 @@ TASK_TEST(pin, a_look_up_by_another_thread_ends_at_home, WORKERS)
         check_home(home);
     }
     whorl_unpin();
+}
+
+/* In a no-suspend region no call that may suspend is let pass, whether or not it would have had to wait. No ring is needed for that. */
+
+static char byte[1];
+static struct open_how how;
+static struct statx status;
+
+#define SUSPENDING(X)                                                                                                              \
+    X(whorl_tcp_listen, (void)!whorl_tcp_listen(LOOPBACK, 0, NULL))                                                                \
+    X(whorl_tcp_connect, (void)!whorl_tcp_connect(LOOPBACK, 1))                                                                    \
+    X(whorl_accept, (void)!whorl_accept(-1))                                                                                       \
+    X(whorl_recv, (void)!whorl_recv(-1, byte, 0, 0))                                                                               \
+    X(whorl_send, (void)!whorl_send(-1, byte, 1, MSG_DONTWAIT))                                                                    \
+    X(whorl_close, (void)!whorl_close(-1))                                                                                         \
+    X(whorl_open_at, (void)!whorl_open_at(AT_FDCWD, "/", &how))                                                                    \
+    X(whorl_statx, (void)!whorl_statx(AT_FDCWD, "/", 0, STATX_BASIC_STATS, &status))                                               \
+    X(whorl_read_at, (void)!whorl_read_at(-1, byte, 1, 0))                                                                         \
+    X(whorl_signal_wait, (void)!whorl_signal_wait(&(int){SIGTERM}, 1))
+
+#define CALL(name, expression)                                                                                                     \
+    static intptr_t call_##name(void *arg)                                                                                         \
+    {                                                                                                                              \
+        whorl_no_suspend_begin_at("region.c:1");                                                                                   \
+        expression;                                                                                                                \
+        whorl_no_suspend_end();                                                                                                    \
+        return (intptr_t)arg;                                                                                                      \
+    }
+SUSPENDING(CALL)
+
+static const struct {
+    const char *name;
+    whorl_fn fn;
+} calls[] = {
+#define ROW(name, expression) {#name, call_##name},
+    SUSPENDING(ROW)};
+
+static void run_on_null(void *arg)
+{
+    struct whorl_options options = {.size = sizeof options, .workers = 1, .reactor = "null"};
+
+    unsetenv("WHORL_REACTOR");
+    whorl_run(*(const whorl_fn *)arg, NULL, &options);
+}
+
+TEST(pin, each_call_that_may_suspend_aborts_in_a_no_suspend_region)
+{
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        whorl_fn fn = calls[i].fn;
+        char err[8192], expected[128];
+        int status_of_child = run_in_child(run_on_null, &fn, err, sizeof err);
+
+        CHECK(WIFSIGNALED(status_of_child) && WTERMSIG(status_of_child) == SIGABRT);
+        snprintf(expected, sizeof expected,
+                 "whorl: %s, which may suspend, was called in the no-suspend region that began at region.c:1", calls[i].name);
+        CHECK_HAS(err, expected);
+    }
 }
