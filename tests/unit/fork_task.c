@@ -132,6 +132,7 @@ static intptr_t reuse_records(void *arg)
 
             CHECK_STR(whorl_name(t), "");
             CHECK(t->root == NULL);
+            CHECK_EQ(t->traits, 0);
             CHECK_EQ(whorl_join(t, NULL), 0);
         }
     }
