@@ -390,6 +390,15 @@ static void pass_time(struct whorl__runtime *rt)
                  (unsigned long long)rt->config.seed);
 }
 
+/* A worker that found nothing for itself may have readied a task that is bound to one whose step came before. */
+static bool anyone_bound_ready(const struct whorl__runtime *rt)
+{
+    for (int i = 0; i < rt->worker_count; i++)
+        if (whorl__bound_ready(&rt->workers[i]))
+            return true;
+    return false;
+}
+
 void whorl__simulate(struct whorl__runtime *rt)
 {
     while (!whorl__load_relaxed(&rt->stop)) {
@@ -400,7 +409,7 @@ void whorl__simulate(struct whorl__runtime *rt)
             busy = step(&rt->workers[(first + (uint32_t)i) % (uint32_t)rt->worker_count]);
         if (!busy && whorl__load_relaxed(&rt->ending) && whorl__quiet(rt))
             whorl__store_relaxed(&rt->stop, 1);
-        else if (!busy && !whorl__stack_trim(&rt->stacks))
+        else if (!busy && !anyone_bound_ready(rt) && !whorl__stack_trim(&rt->stacks))
             pass_time(rt);
     }
 }
