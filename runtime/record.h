@@ -16,7 +16,7 @@ struct whorl__rare {
     struct whorl__timer deadline;
     whorl_ns deadline_left; /* WHORL_NEVER less the deadline. Guarded by the lock of the deadline timer's heap while that runs, else
                                the task's own; thieves of its forks read it, relaxed */
-    const char *pinned_at; /* where the outermost pin region began; the task's own */
+    const char *pinned_at;  /* where the outermost pin region began; the task's own */
     /* Strands: runtime/fork.h. */
     struct whorl_task *strands;                     /* of a task, under its strand_lock */
     struct whorl_task *strand_before, *strand_next; /* of a strand, under its root's */
