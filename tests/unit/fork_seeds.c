@@ -15,7 +15,7 @@
 #include "seeds.h"
 #include "test.h"
 
-enum { BRANCHES_MAX = 200, WIDTH_MAX = 5, STEPS_MAX = 5, DEPTH_MAX = 6, INDICES = 40 };
+enum { BRANCHES_MAX = 200, WIDTH_MAX = 5, STEPS_MAX = 5, DEPTH_MAX = 6, NESTED_MAX = 3, INDICES = 40 };
 
 /* A fork, or what a task does that a fork spawned. */
 struct branch {
@@ -23,6 +23,7 @@ struct branch {
     int id; /* by the order of making; never an address, which would differ from run to run */
     int depth;
     bool forked;
+    int nested; /* steps within steps: they go on on the same stack */
     int began, ended;
     long size; /* branches in it, itself among them: its result */
 };
@@ -304,8 +305,11 @@ static void fork_and_sync(struct branch *parent)
         note(parent->id, FORKED, children[count].id);
         children[count].forked = true;
         whorl_fork(&children[count++].fork, grow);
-        if (draw(4) == 0)
+        if (draw(4) == 0 && parent->nested < NESTED_MAX) {
+            parent->nested++;
             take_step(parent);
+            parent->nested--;
+        }
     }
     for (int i = 0; i < count; i++)
         order[i] = i;
@@ -372,7 +376,8 @@ static intptr_t leave_program(void *arg)
  * than before. */
 static bool run_seed(uint64_t seed, whorl_fn main_fn, enum whorl_exit policy)
 {
-    struct whorl_options options = {.seed = seed, .workers = 1 + (int)(seed % 7), .stack_size = 16 << 10, .exit_policy = policy};
+    struct whorl_options options = {
+        .seed = seed, .workers = 1 + (int)(seed % 7), .stack_size = MANY(16 << 10, 64 << 10), .exit_policy = policy};
     unsigned before = test_failures();
 
     memset(&program, 0, sizeof program);
