@@ -150,7 +150,7 @@ static void drive_all(whorl_fn driver)
 static intptr_t mix(void *arg)
 {
     drive_all(drive);
-    CHECK(begun > 100);
+    CHECK(begun >= DRIVERS);
     return (intptr_t)arg;
 }
 
