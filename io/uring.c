@@ -1,19 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /* The io_uring reactor: a ring for each worker.
  *
+ * Goals: an operation costs no system call of its own while others can share one; whoever cancels it, on any thread, learns whether it
+ * will still finish, and the memory that it points at is never the kernel's when its task goes on; a worker that is kept by its task stops
+ * nobody's I/O; no wake-up is lost.
+ *
+ * The life of an operation. All under the lock of the port that it is in.
+ *
+ *   A1  submit: it is pending, `op->port` names the port
+ *   A2  flush: an entry is filled in, it is in flight, and the kernel is entered. What the kernel did not take is pending again before
+ *       the lock is left: so an operation is always either pending or known to the kernel
+ *   A3  reap: the result is copied, `op->port` is NULL, and the scheduler wakes the task
+ *
+ * Cancelling, on any thread.
+ *
+ *   C1  reads `op->port`; NULL: it has finished, or not begun
+ *   C2  locks that port; if `op->port` has changed meanwhile (A3, M2): unlocks, C1 again
+ *   C3  pending: it is withdrawn, and the canceller wakes its task. In flight: the kernel is asked, by IORING_REGISTER_SYNC_CANCEL with
+ *       no time to wait, which needs no entry and has no completion of its own that could come late. The operation ends by its own
+ *       completion (A3), and until then its task does not run
+ *
+ * A completion names its operation by address. A cancel can't hit the next operation there: C3 and A3 are under the same lock.
+ *
+ * Sleeping and waking.
+ *
+ *   W1  the worker, under the lock: nothing pending, nothing finished, the event armed: it is `waiting`. Else it polls first
+ *   W2  enters the kernel until something finishes, without the lock: others may cancel meanwhile
+ *   W3  under the lock: no longer `waiting`
+ *
+ * Whoever wakes it makes a completion on its ring (a ring message, or the eventfd that a poll stands on), which ends W2 whether it
+ * comes before or in it.
+ *
+ * Taking over what a worker neglects (runtime/takeover.c). The taker
+ *
+ *   M1  tries the lock of that port; leaves if it is held, or `waiting`: a taker would reap the completion that is to end the sleep
+ *   M2  with its own port's lock as well: pending operations become its own, `op->port` too
+ *   M3  reaps what has finished; if a wake-up was among it, sends it again
+ *
  * Set-up flags: COOP_TASKRUN | TASKRUN_FLAG, so that the kernel does not interrupt a worker for each completion but raises a flag
- * that the scheduler reads between tasks; SUBMIT_ALL, so that a bad entry does not hold up the rest; CLAMP and CQSIZE. Not
- * SINGLE_ISSUER | DEFER_TASKRUN: they gained 0 to 4 % on loopback echo and would let nobody but the worker itself finish
- * its operations, so that a task that hogs the worker stops every connection of its ring.
+ * that the scheduler reads between tasks; SUBMIT_ALL, so that a bad entry does not hold up the rest; CLAMP and CQSIZE.
  *
- * An operation stands in the port's list of pending ones until the port is polled, and only then becomes the ring's. Both under
- * the port's lock, which is held until the kernel has taken the entries: so whoever cancels finds an operation either pending,
- * and withdraws it, or known to the kernel. Cancelling in the kernel is IORING_REGISTER_SYNC_CANCEL with no time to wait: it
- * needs no entry, may be done by any thread, and has no completion of its own that could come late. The operation finishes by its
- * own completion, and until then its task does not run.
- *
- * A completion names its operation by address. A cancel can't hit the next operation there: it is made under the lock while the
- * operation is in flight, and that ends by a reap, under the lock too. */
+ * Rejected: SINGLE_ISSUER | DEFER_TASKRUN (0 to 4 % more on loopback echo, but then nobody but the worker itself can finish its
+ * operations: M3 would find nothing, and a hog stops every connection of its ring). Cancel entries (they need room in a queue that may be
+ * full, a sequence number in each operation, and a thread that may submit). A poll before each receive (0.87 of the raw loop's echo). A
+ * submission at once (a receive that must be armed costs more than one that finds its data, see FLUSH_AFTER). Waking by a futex of our own
+ * beside the ring (25 to 40 us a wake, as an eventfd and a ring message: the sleeping CPU is what takes the time). */
 #include "io/fd.h"
 #include "io/op.h"
 #include "io/reactors.h"
