@@ -14,11 +14,13 @@ struct scene {
     int workers[SESSIONS]; /* where each session was when it began to wait, -1: it has not, atomic */
     int place;             /* the worker that is kept, and how many wait there */
     int waiting;
-    whorl_fn keep;       /* how it is kept */
-    int hogging, done;   /* atomic: the worker is kept; the client has had all its answers, or a sleeper has slept */
-    int gate[2];         /* a pipe that a hog may read from */
-    whorl_ns patience;   /* of a hog */
-    bool done_meanwhile; /* what the hog saw last */
+    whorl_fn keep;         /* how it is kept */
+    int hogging, done;     /* atomic: the worker is kept; the client has had all its answers, or a sleeper has slept */
+    int answers;           /* atomic: how many the client has had */
+    int gate[2];           /* a pipe that a hog may read from */
+    pthread_mutex_t mutex; /* the client holds it until it has had all */
+    whorl_ns patience;     /* of a hog */
+    bool done_meanwhile;   /* what the hog saw last */
 };
 
 PLAIN_CALL whorl_ns real_now(void)
@@ -50,6 +52,7 @@ static void *ask(void *arg)
     bool answered = true;
     char text[8] = "answer?", back[8];
 
+    pthread_mutex_lock(&scene->mutex);
     while (!__atomic_load_n(&scene->hogging, __ATOMIC_ACQUIRE))
         sched_yield();
     for (int i = 0; i < SESSIONS * ROUNDS && answered; i++) {
@@ -57,8 +60,10 @@ static void *ask(void *arg)
 
         answered =
             send(fd, text, sizeof text, MSG_NOSIGNAL) == sizeof text && recv(fd, back, sizeof back, MSG_WAITALL) == sizeof back;
+        __atomic_add_fetch(&scene->answers, answered, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&scene->done, answered, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&scene->mutex);
     CHECK_EQ(write(scene->gate[1], "", 1), 1);
     return NULL;
 }
@@ -68,14 +73,43 @@ static intptr_t compute(void *arg)
 {
     struct scene *scene = arg;
     whorl_ns end = real_now() + scene->patience;
+    bool done;
 
     do
-        scene->done_meanwhile = __atomic_load_n(&scene->done, __ATOMIC_ACQUIRE);
-    while (!scene->done_meanwhile && real_now() < end);
+        done = __atomic_load_n(&scene->done, __ATOMIC_ACQUIRE);
+    while (!done && real_now() < end);
+    __atomic_store_n(&scene->done_meanwhile, done, __ATOMIC_RELAXED);
     return 0;
 }
 
-/* Blocks in the kernel. */
+/* Blocks in the kernel: in a read, for a mutex, in a sleep that is not whorl's. */
+
+static intptr_t lock(void *arg)
+{
+    struct scene *scene = arg;
+
+    while (pthread_mutex_trylock(&scene->mutex) == 0) { /* the client's thread is yet to begin */
+        pthread_mutex_unlock(&scene->mutex);
+        sched_yield();
+    }
+    pthread_mutex_lock(&scene->mutex);
+    scene->done_meanwhile = __atomic_load_n(&scene->done, __ATOMIC_ACQUIRE);
+    pthread_mutex_unlock(&scene->mutex);
+    return 0;
+}
+
+static intptr_t nap(void *arg)
+{
+    struct scene *scene = arg;
+    const struct timespec a_while = {.tv_nsec = WHORL_MS(300)};
+
+    for (int naps = 0; !scene->done_meanwhile && naps < 3 * PATIENCE_S; naps++) {
+        nanosleep(&a_while, NULL);
+        scene->done_meanwhile = __atomic_load_n(&scene->done, __ATOMIC_ACQUIRE);
+    }
+    return 0;
+}
+
 static intptr_t block(void *arg)
 {
     struct scene *scene = arg;
@@ -177,6 +211,7 @@ static intptr_t run_beside(whorl_fn keep, const char *disable, whorl_ns patience
     snprintf(both, sizeof both, "%s,%s", before, disable ? disable : "");
     setenv("WHORL_DISABLE", both, 1);
     memset(scene, 0, sizeof *scene);
+    pthread_mutex_init(&scene->mutex, NULL);
     scene->keep = keep;
     scene->patience = patience;
     result = whorl_run(serve_beside_a_hog, scene, &options);
@@ -196,12 +231,79 @@ TEST(takeover, a_task_that_computes_stops_no_connection, .timeout = 60)
     }
 }
 
-TEST(takeover, a_task_that_blocks_in_the_kernel_stops_no_connection, .timeout = 60)
+static void check_blocked(whorl_fn keep)
 {
-    NEED_URING();
     for (int workers = 2; workers <= 4; workers++) {
         struct scene scene;
-        intptr_t taken = run_beside(block, NULL, 0, &scene, workers);
+        intptr_t taken = run_beside(keep, NULL, 0, &scene, workers);
+
+        CHECK(scene.done_meanwhile);
+        CHECK(taken >= scene.waiting);
+    }
+}
+
+TEST(takeover, a_task_that_blocks_in_a_read_stops_no_connection, .timeout = 60)
+{
+    NEED_URING();
+    check_blocked(block);
+}
+
+TEST(takeover, a_task_that_waits_for_a_mutex_stops_no_connection, .timeout = 60)
+{
+    NEED_URING();
+    check_blocked(lock);
+}
+
+TEST(takeover, a_task_that_sleeps_in_the_kernel_stops_no_connection, .timeout = 60)
+{
+    NEED_URING();
+    check_blocked(nap);
+}
+
+/* Whoever takes the connections over is kept in its turn, until one worker is left. */
+
+struct late_hog {
+    struct scene *scene;
+    int after; /* so many answers */
+    struct whorl_task *task;
+};
+
+static intptr_t hog_later(void *arg)
+{
+    struct late_hog *hog = arg;
+
+    while (__atomic_load_n(&hog->scene->answers, __ATOMIC_RELAXED) < hog->after &&
+           !__atomic_load_n(&hog->scene->done, __ATOMIC_ACQUIRE))
+        CHECK_EQ(whorl_sleep(WHORL_MS(1)), 0);
+    return compute(hog->scene);
+}
+
+/* In the place of the first hog, of which there is one as ever. */
+static intptr_t hog_and_have_others_follow(void *arg)
+{
+    struct scene *scene = arg;
+    struct late_hog hogs[8] = {{0}};
+    int workers = whorl_workers();
+
+    for (int i = 0; i < workers - 2; i++) {
+        struct whorl_spawn_options there = {.size = sizeof there, .name = "late hog", .pinned = 1};
+
+        there.worker = WHORL_WORKER((scene->place + 1 + i) % workers);
+        hogs[i] = (struct late_hog){.scene = scene, .after = (i + 1) * SESSIONS};
+        hogs[i].task = whorl_spawn_with(hog_later, &hogs[i], &there);
+    }
+    compute(scene);
+    for (int i = 0; i < workers - 2; i++)
+        CHECK_EQ(whorl_join(hogs[i].task, NULL), 0);
+    return 0;
+}
+
+TEST(takeover, a_worker_that_took_connections_over_may_be_kept_right_after, .timeout = 60)
+{
+    NEED_URING();
+    for (int workers = 3; workers <= 5; workers++) {
+        struct scene scene;
+        intptr_t taken = run_beside(hog_and_have_others_follow, NULL, WHORL_SEC(PATIENCE_S), &scene, workers);
 
         CHECK(scene.done_meanwhile);
         CHECK(taken >= scene.waiting);
