@@ -20,11 +20,12 @@
 #include <unistd.h>
 #include <whorl/whorl.h>
 
-enum { CONNECTIONS_MAX = 1000, UNDER_WAY_MAX = 4096, DRAIN_MS = 5000 };
+enum { CONNECTIONS_MAX = 1000, UNDER_WAY_MAX = 4096, DRAIN_MS = 5000, SETTLE_NS = 2000000 };
 
 /* One end is the client's, the other a session's. */
 struct connection {
     int client, server;
+    struct hog *hog;
     int64_t due[UNDER_WAY_MAX]; /* when each request under way should have been sent */
     uint32_t sent, answered;
 };
@@ -35,19 +36,25 @@ struct hog {
     const char *kind, *takeover, *peer;
     struct connection *all;
     struct bench_histogram latency;
-    int ends[2];  /* a pipe, for a hog that blocks */
-    bool over;    /* atomic: the load is over */
-    bool drained; /* atomic: and the last answers are there, or will not be */
+    int ends[2];   /* a pipe, for a hog that blocks */
+    bool over;     /* atomic: the load is over */
+    bool drained;  /* atomic: and the last answers are there, or will not be */
+    int kept;      /* the worker that is to be kept */
+    int there;     /* atomic: sessions that wait, or are just about to, on that one */
+    int elsewhere; /* atomic: and on others */
+    bool begun;    /* atomic: the hog */
     uint64_t taken_over;
     int error;
 };
 
 static intptr_t session(void *arg)
 {
-    int fd = (int)(intptr_t)arg;
+    struct connection *c = arg;
+    int fd = c->server;
     char byte;
     ssize_t n;
 
+    __atomic_fetch_add(whorl_worker() == c->hog->kept ? &c->hog->there : &c->hog->elsewhere, 1, __ATOMIC_RELEASE);
     while ((n = whorl_recv(fd, &byte, 1, 0)) > 0)
         if ((n = whorl_send_all(fd, &byte, 1, 0)) < 0)
             break;
@@ -58,8 +65,9 @@ static intptr_t session(void *arg)
 
 static intptr_t spin(void *arg)
 {
-    const struct hog *hog = arg;
+    struct hog *hog = arg;
 
+    __atomic_store_n(&hog->begun, true, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&hog->over, __ATOMIC_ACQUIRE)) {
         int64_t end = bench_now() + hog->slice_ms * 1000000;
 
@@ -72,8 +80,9 @@ static intptr_t spin(void *arg)
 
 static intptr_t block(void *arg)
 {
-    const struct hog *hog = arg;
+    struct hog *hog = arg;
 
+    __atomic_store_n(&hog->begun, true, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&hog->over, __ATOMIC_ACQUIRE)) {
         struct pollfd never = {.fd = hog->ends[0], .events = POLLIN};
 
@@ -142,27 +151,57 @@ static void *load(void *arg)
     return NULL;
 }
 
+static int spawn_there(struct hog *hog, whorl_fn fn, void *arg)
+{
+    struct whorl_spawn_options there = {.size = sizeof there, .worker = WHORL_WORKER(hog->kept)};
+    struct whorl_task *t = whorl_spawn_with(fn, arg, &there);
+
+    if (!t)
+        return -ENOMEM;
+    whorl_detach(t);
+    return 0;
+}
+
+static bool sessions_wait(const struct hog *hog)
+{
+    return __atomic_load_n(&hog->there, __ATOMIC_ACQUIRE) + __atomic_load_n(&hog->elsewhere, __ATOMIC_ACQUIRE) == hog->connections;
+}
+
+static bool hog_begun(const struct hog *hog)
+{
+    return __atomic_load_n(&hog->begun, __ATOMIC_ACQUIRE);
+}
+
+/* Keeps the calling task's own worker until then, and a little longer, so that it steals nothing. */
+static int stand_by(const struct hog *hog, bool (*until)(const struct hog *hog))
+{
+    int64_t patience = bench_now() + DRAIN_MS * 1000000LL, settled;
+
+    while (!until(hog))
+        if (bench_now() > patience)
+            return -ETIMEDOUT;
+    for (settled = bench_now() + SETTLE_NS; bench_now() < settled;)
+        continue;
+    return 0;
+}
+
+/* All sessions wait on a worker that is not the caller's, and there the hog begins: with two workers there is nobody to steal any of
+ * them. */
 static int spawn_all(struct hog *hog)
 {
-    struct whorl_spawn_options last = {.size = sizeof last, .worker = WHORL_WORKER((int)hog->workers - 1)};
     whorl_fn keep = strcmp(hog->kind, "spin") == 0 ? spin : strcmp(hog->kind, "block") == 0 ? block : NULL;
+    int err = 0;
 
-    for (long i = 0; i < hog->connections; i++) {
-        struct whorl_task *t = whorl_spawn_with(session, (void *)(intptr_t)hog->all[i].server, &last);
-
-        if (!t)
-            return -ENOMEM;
-        whorl_detach(t);
-    }
-    whorl_sleep(WHORL_MS(20)); /* they wait in the ring of the last worker by now, which is then kept */
-    if (keep) {
-        struct whorl_task *t = whorl_spawn_with(keep, hog, &last);
-
-        if (!t)
-            return -ENOMEM;
-        whorl_detach(t);
-    }
-    return 0;
+    hog->kept = (whorl_worker() + 1) % whorl_workers();
+    for (long i = 0; i < hog->connections && !err; i++)
+        err = spawn_there(hog, session, &hog->all[i]);
+    if (!err)
+        err = stand_by(hog, sessions_wait);
+    if (!err && keep)
+        err = spawn_there(hog, keep, hog);
+    if (!err && keep)
+        err = stand_by(hog, hog_begun);
+    return err;
 }
 
 static intptr_t run(void *arg)
@@ -219,6 +258,7 @@ static int open_all(struct hog *hog)
             return -errno;
         hog->all[i].client = ends[0];
         hog->all[i].server = ends[1];
+        hog->all[i].hog = hog;
     }
     return 0;
 }
@@ -238,8 +278,10 @@ static void report(const struct hog *hog)
     bench_report_real("p50_us", (double)bench_histogram_quantile(&hog->latency, 0.5) / 1e3);
     bench_report_real("p99_us", (double)bench_histogram_quantile(&hog->latency, 0.99) / 1e3);
     bench_report_real("p999_us", (double)bench_histogram_quantile(&hog->latency, 0.999) / 1e3);
-    if (!hog->peer[0])
+    if (!hog->peer[0]) {
+        bench_report_count("began_elsewhere", hog->elsewhere);
         bench_report_count("taken_over", (long)hog->taken_over);
+    }
     bench_report_end();
 }
 
@@ -254,7 +296,7 @@ int bench_hog(int argc, char **argv)
                       .takeover = "on",
                       .peer = ""};
     const struct bench_option options[] = {
-        {.name = "kind", .help = "what keeps the last worker: spin, block (in the kernel) or none", .text = &hog.kind},
+        {.name = "kind", .help = "what keeps their worker: spin, block (in the kernel) or none", .text = &hog.kind},
         {.name = "takeover", .help = "on, or off to see what it is worth", .text = &hog.takeover},
         {.name = "peer", .help = "a program that has the sessions and the hog instead (bench/hog-peer.h)", .text = &hog.peer},
         {.name = "slice", .help = "milliseconds it is kept at a time", .number = &hog.slice_ms, .min = 1, .max = 100000},
