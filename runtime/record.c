@@ -20,13 +20,11 @@ static struct whorl__record_slab *map_slab(void)
     return (struct whorl__record_slab *)memory;
 }
 
-/* Maps a slab and makes it the one that batches are cut from. Under record_lock. NULL: no memory, or none is allowed. */
+/* Maps a slab and makes it the one that batches are cut from. Under record_lock. NULL: there is no memory. */
 static struct whorl__record_slab *add_slab(struct whorl__runtime *rt)
 {
-    struct whorl__record_slab *slab = NULL;
+    struct whorl__record_slab *slab = map_slab();
 
-    if (rt->records_made < rt->config.records_max)
-        slab = map_slab();
     if (!slab)
         return NULL;
     slab->runtime = rt;
@@ -35,15 +33,17 @@ static struct whorl__record_slab *add_slab(struct whorl__runtime *rt)
     return slab;
 }
 
-/* A list of `batch` records that were never used, or NULL. Under record_lock. */
+/* A list of `batch` records that were never used; NULL: no memory, or no more are allowed. Under record_lock. */
 static struct whorl_task *cut_batch(struct whorl__runtime *rt)
 {
     struct whorl__record_slab *slab = rt->slabs;
     struct whorl_task *first;
 
+    if (rt->records_made >= rt->config.records_max)
+        return NULL;
     if (!slab || slab->used == WHORL__RECORDS_PER_SLAB)
         slab = add_slab(rt);
-    if (!slab || rt->records_made >= rt->config.records_max)
+    if (!slab)
         return NULL;
     first = &slab->tasks[slab->used];
     for (int i = 0; i < WHORL__RECORD_BATCH - 1; i++)
@@ -53,19 +53,19 @@ static struct whorl_task *cut_batch(struct whorl__runtime *rt)
     return first;
 }
 
-/* A list of free records, a batch or fewer, and their number in *n; NULL: none are to be had. */
-static struct whorl_task *take_batch(struct whorl__runtime *rt, uint32_t *n)
+/* A list of free records, at most `max`, and their number in *n; NULL: none are to be had. */
+static struct whorl_task *take(struct whorl__runtime *rt, uint32_t max, uint32_t *n)
 {
     struct whorl_task *first, *last;
 
-    *n = WHORL__RECORD_BATCH;
     whorl__spin_lock(&rt->record_lock);
+    if (!rt->records)
+        rt->records = cut_batch(rt);
     first = last = rt->records;
-    if (!first) {
-        first = cut_batch(rt);
-    } else {
-        for (*n = 1; *n < WHORL__RECORD_BATCH && last->next; ++*n)
-            last = last->next;
+    *n = first ? 1 : 0;
+    for (; *n > 0 && *n < max && last->next; ++*n)
+        last = last->next;
+    if (first) {
         rt->records = last->next;
         last->next = NULL;
     }
@@ -84,14 +84,8 @@ static void give(struct whorl__runtime *rt, struct whorl_task *first, struct who
 struct whorl_task *whorl__record_get_outside(struct whorl__runtime *rt)
 {
     uint32_t n;
-    struct whorl_task *first = take_batch(rt, &n), *last = first;
 
-    if (first && first->next) {
-        while (last->next)
-            last = last->next;
-        give(rt, first->next, last);
-    }
-    return first;
+    return take(rt, 1, &n);
 }
 
 void whorl__record_put_outside(struct whorl_task *t)
@@ -102,7 +96,7 @@ void whorl__record_put_outside(struct whorl_task *t)
 
 bool whorl__records_refill(struct whorl__worker *w)
 {
-    w->records = take_batch(w->runtime, &w->record_count);
+    w->records = take(w->runtime, WHORL__RECORD_BATCH, &w->record_count);
     return w->records != NULL;
 }
 

@@ -117,14 +117,16 @@ static void make_cold(struct whorl__stack *batch)
 {
     struct iovec ranges[BATCH_MAX];
     unsigned n = 0;
+    size_t bytes = 0;
 
     for (struct whorl__stack *stack = batch; stack; stack = stack->next) {
         ranges[n++] = (struct iovec){stack->base, whorl__stack_size(stack)};
+        bytes += whorl__stack_size(stack);
 #if defined(WHORL__TSAN)
         whorl__context_free_fiber(&stack->fiber);
 #endif
     }
-    if (syscall(SYS_process_madvise, PIDFD_SELF, ranges, n, MADV_DONTNEED, 0) >= 0)
+    if (syscall(SYS_process_madvise, PIDFD_SELF, ranges, n, MADV_DONTNEED, 0) == (long)bytes)
         return;
     for (unsigned i = 0; i < n; i++)
         madvise(ranges[i].iov_base, ranges[i].iov_len, MADV_DONTNEED);
