@@ -183,6 +183,7 @@ static int read_disable(struct whorl__config *c, const struct whorl_options *o)
         unsigned bit;
     } features[] = {
         {"guard_install", WHORL__DISABLE_GUARD_INSTALL},
+        {"process_madvise", WHORL__DISABLE_PROCESS_MADVISE},
         {"send_msg_ring", WHORL__DISABLE_SEND_MSG_RING},
         {"membarrier", WHORL__DISABLE_MEMBARRIER},
         {"watcher", WHORL__DISABLE_WATCHER},
@@ -197,8 +198,8 @@ static int read_disable(struct whorl__config *c, const struct whorl_options *o)
         while (i < count && (strlen(features[i].name) != length || strncmp(text, features[i].name, length) != 0))
             i++;
         if (i == count && length > 0) {
-            whorl__say("cannot disable \"%.*s\": want guard_install, send_msg_ring, membarrier or watcher (whorl_options.disable, "
-                       "WHORL_DISABLE)",
+            whorl__say("cannot disable \"%.*s\": want guard_install, process_madvise, send_msg_ring, membarrier or watcher "
+                       "(whorl_options.disable, WHORL_DISABLE)",
                        (int)length, text);
             return -EINVAL;
         }

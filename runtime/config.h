@@ -13,6 +13,7 @@ enum {
     WHORL__DISABLE_SEND_MSG_RING = 2,
     WHORL__DISABLE_MEMBARRIER = 4,
     WHORL__DISABLE_WATCHER = 8,
+    WHORL__DISABLE_PROCESS_MADVISE = 16,
 };
 
 struct whorl__config {

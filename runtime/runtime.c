@@ -171,7 +171,8 @@ static void fini_records(struct whorl__runtime *rt)
 
 static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *config, struct whorl__reactor *reactor)
 {
-    unsigned flags = config->disable & WHORL__DISABLE_GUARD_INSTALL ? WHORL__STACK_NO_GUARD_INSTALL : 0;
+    unsigned flags = (config->disable & WHORL__DISABLE_GUARD_INSTALL ? WHORL__STACK_NO_GUARD_INSTALL : 0) |
+                     (config->disable & WHORL__DISABLE_PROCESS_MADVISE ? WHORL__STACK_NO_PROCESS_MADVISE : 0);
     int err;
 
     memset(rt, 0, sizeof *rt);

@@ -17,6 +17,9 @@
 #include <valgrind/valgrind.h>
 #endif
 #endif
+#if !defined(RUNNING_ON_VALGRIND)
+#define RUNNING_ON_VALGRIND 0
+#endif
 
 #if !defined(MADV_GUARD_INSTALL)
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13; later than the C library's headers */
@@ -112,8 +115,27 @@ static int make_guard(struct whorl__stack_pool *pool, char *memory)
     return mprotect(memory, pool->guard, PROT_NONE) == 0 ? 0 : -errno;
 }
 
+static long advise_many(const struct iovec *ranges, unsigned n)
+{
+    return syscall(SYS_process_madvise, PIDFD_SELF, ranges, n, MADV_DONTNEED, 0);
+}
+
+/* Valgrind complains of calls that it does not know. */
+static bool process_madvise_works(size_t page)
+{
+    void *p = RUNNING_ON_VALGRIND ? MAP_FAILED : mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct iovec range = {p, page};
+    bool works;
+
+    if (p == MAP_FAILED)
+        return false;
+    works = advise_many(&range, 1) == (long)page;
+    munmap(p, page);
+    return works;
+}
+
 /* In one call where the kernel can (6.16 tells the other CPUs once then, not once a stack: 1.5 us each against 16). */
-static void make_cold(struct whorl__stack *batch)
+static void make_cold(const struct whorl__stack_pool *pool, struct whorl__stack *batch)
 {
     struct iovec ranges[BATCH_MAX];
     unsigned n = 0;
@@ -126,7 +148,7 @@ static void make_cold(struct whorl__stack *batch)
         whorl__context_free_fiber(&stack->fiber);
 #endif
     }
-    if (syscall(SYS_process_madvise, PIDFD_SELF, ranges, n, MADV_DONTNEED, 0) == (long)bytes)
+    if (pool->process_madvise && advise_many(ranges, n) == (long)bytes)
         return;
     for (unsigned i = 0; i < n; i++)
         madvise(ranges[i].iov_base, ranges[i].iov_len, MADV_DONTNEED);
@@ -293,8 +315,9 @@ static void depot_put(struct whorl__stack_pool *pool, int class, struct whorl__s
     whorl__spin_unlock(&depot->lock);
 }
 
-static bool depot_trim(struct whorl__stack_depot *depot, int class)
+static bool depot_trim(struct whorl__stack_pool *pool, int class)
 {
+    struct whorl__stack_depot *depot = &pool->depots[class];
     struct whorl__stack *batch = NULL;
 
     whorl__spin_lock(&depot->lock);
@@ -305,7 +328,7 @@ static bool depot_trim(struct whorl__stack_depot *depot, int class)
     whorl__spin_unlock(&depot->lock);
     if (!batch)
         return false;
-    make_cold(batch);
+    make_cold(pool, batch);
     whorl__spin_lock(&depot->lock);
     batch_push(&depot->cold, &depot->cold_count, batch);
     whorl__spin_unlock(&depot->lock);
@@ -315,7 +338,7 @@ static bool depot_trim(struct whorl__stack_depot *depot, int class)
 bool whorl__stack_trim(struct whorl__stack_pool *pool)
 {
     for (int i = 0; i < WHORL__STACK_CLASSES; i++)
-        if (whorl__load_relaxed(&pool->depots[i].surplus) && depot_trim(&pool->depots[i], i))
+        if (whorl__load_relaxed(&pool->depots[i].surplus) && depot_trim(pool, i))
             return true;
     return false;
 }
@@ -392,10 +415,11 @@ int whorl__stack_pool_init(struct whorl__stack_pool *pool, unsigned flags, size_
     size_t maps;
 
     memset(pool, 0, sizeof *pool);
-    if (flags & ~WHORL__STACK_NO_GUARD_INSTALL)
+    if (flags & ~(WHORL__STACK_NO_GUARD_INSTALL | WHORL__STACK_NO_PROCESS_MADVISE))
         return -EINVAL;
     pool->page = (size_t)sysconf(_SC_PAGESIZE);
     pool->guard = whorl__stack_guard();
+    pool->process_madvise = !(flags & WHORL__STACK_NO_PROCESS_MADVISE) && process_madvise_works(pool->page);
     pool->guard_install = !(flags & WHORL__STACK_NO_GUARD_INSTALL) && guard_install_works(pool->page);
     pool->stacks_max = SIZE_MAX;
     pool->bytes_max = bytes_max;

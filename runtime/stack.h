@@ -70,7 +70,7 @@ struct whorl__stack_pool {
     size_t page, guard; /* bytes */
     size_t stacks_max;  /* what the kernel's limit on mappings allows: SIZE_MAX when guards are no mappings */
     size_t bytes_max;   /* what the user's limit allows to be mapped */
-    bool guard_install;
+    bool guard_install, process_madvise;
 };
 
 /* A worker's own stacks. Owner only. */
@@ -95,6 +95,8 @@ struct whorl__stack_counts {
 
 /* Guards by mprotect(2) even where MADV_GUARD_INSTALL works. */
 #define WHORL__STACK_NO_GUARD_INSTALL 1u
+/* Memory is given back by one call for each stack even where process_madvise(2) can take several. */
+#define WHORL__STACK_NO_PROCESS_MADVISE 2u
 
 /* Probes what the kernel can do; maps nothing yet, and never more than `bytes_max`. Returns 0, or -EINVAL: an unknown flag. */
 int whorl__stack_pool_init(struct whorl__stack_pool *pool, unsigned flags, size_t bytes_max);

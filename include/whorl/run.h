@@ -30,7 +30,7 @@ struct whorl_options {
     enum whorl_exit exit_policy; /* WHORL_EXIT: "join" or "cancel" */
     uint64_t seed;               /* of the null reactor's choices; 0: drawn, and printed when the run fails. WHORL_SEED */
     const char *disable;         /* features not to use though the kernel has them, separated by commas: guard_install,
-                                    send_msg_ring, membarrier, watcher (which lets idle
+                                    process_madvise, send_msg_ring, membarrier, watcher (which lets idle
                                     workers look after busy ones). Borrowed during the call. WHORL_DISABLE */
     int dump_on_sigquit;         /* 1: SIGQUIT (Ctrl-\) writes whorl_dump to standard error. WHORL_DUMP_ON_SIGQUIT */
     whorl_ns spin_ns; /* how long a worker that ran out of work looks for more before it sleeps, at most; it learns to look

@@ -338,7 +338,7 @@ TEST(forks, random_trees_balance_on_small_stacks, .timeout = 120)
 
 TEST(forks, random_trees_balance_without_what_new_kernels_have, .timeout = 120)
 {
-    grow_with(0, "membarrier,send_msg_ring,guard_install,watcher");
+    grow_with(0, "membarrier,send_msg_ring,guard_install,process_madvise,watcher");
 }
 
 /* Taken for certain: the owner computes until somebody else has begun. */

@@ -245,7 +245,7 @@ TEST(pinned, who_is_pinned_stays_and_nobody_waits_for_ever, .timeout = 120)
 TEST(pinned, they_do_without_what_new_kernels_have, .timeout = 120)
 {
     struct whorl_options options = {
-        .size = sizeof options, .workers = WORKERS, .disable = "membarrier,send_msg_ring,guard_install,watcher"};
+        .size = sizeof options, .workers = WORKERS, .disable = "membarrier,send_msg_ring,guard_install,process_madvise,watcher"};
     struct body body = {live_together};
 
     NEED_URING();

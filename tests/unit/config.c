@@ -133,6 +133,7 @@ TEST(config, the_environment_wins_over_options)
     CHECK_EQ(read_config("WHORL_SEED", "17", OPTIONS(.seed = 5)).seed, 17);
     CHECK_EQ(read_config("WHORL_SEED", "9223372036854775807", OPTIONS(0)).seed, INT64_MAX);
     CHECK_EQ(read_config("WHORL_DISABLE", "membarrier", OPTIONS(.disable = "guard_install")).disable, WHORL__DISABLE_MEMBARRIER);
+    CHECK_EQ(read_config("WHORL_DISABLE", "process_madvise", OPTIONS(0)).disable, WHORL__DISABLE_PROCESS_MADVISE);
     CHECK(!read_config("WHORL_DUMP_ON_SIGQUIT", "0", OPTIONS(.dump_on_sigquit = 1)).dump_on_sigquit);
     CHECK(read_config("WHORL_DUMP_ON_SIGQUIT", "1", OPTIONS(0)).dump_on_sigquit);
     CHECK_EQ(read_config("WHORL_SPIN_NS", "1000", OPTIONS(.spin_ns = 5)).spin_ns, 1000);
@@ -196,7 +197,7 @@ TEST(config, an_option_that_is_wrong_is_refused_by_name)
     refused((struct attempt){.options = OPTIONS(.exit_policy = (enum whorl_exit)2)},
             "whorl_options.exit_policy is 2: want WHORL_EXIT_JOIN or WHORL_EXIT_CANCEL");
     refused((struct attempt){.options = OPTIONS(.disable = "guard_install,turbo")},
-            "cannot disable \"turbo\": want guard_install, send_msg_ring, membarrier or watcher");
+            "cannot disable \"turbo\": want guard_install, process_madvise, send_msg_ring, membarrier or watcher");
 }
 
 TEST(config, a_variable_that_is_wrong_is_refused_by_name_and_value)
@@ -227,7 +228,7 @@ TEST(config, a_variable_that_is_wrong_is_refused_by_name_and_value)
         {"WHORL_SEED", "-1", "WHORL_SEED=-1: want a number from 0 to"},
         {"WHORL_SEED", "9223372036854775808", "WHORL_SEED=9223372036854775808: want"},
         {"WHORL_DISABLE", "membarriers",
-         "cannot disable \"membarriers\": want guard_install, send_msg_ring, membarrier or watcher"},
+         "cannot disable \"membarriers\": want guard_install, process_madvise, send_msg_ring, membarrier or watcher"},
         {"WHORL_DISABLE", "membarrier, guard_install", "cannot disable \" guard_install\": want"},
         {"WHORL_DISABLE", "member", "cannot disable \"member\": want"},
         {"WHORL_DUMP_ON_SIGQUIT", "-1", "WHORL_DUMP_ON_SIGQUIT=-1: want a number from 0 to 1"},

@@ -130,7 +130,7 @@ TEST(stack, class_is_the_smallest_that_fits)
 
 TEST(stack, unknown_flags_are_refused)
 {
-    CHECK_EQ(whorl__stack_pool_init(&pool, 2, SIZE_MAX), -EINVAL);
+    CHECK_EQ(whorl__stack_pool_init(&pool, 4, SIZE_MAX), -EINVAL);
 }
 
 static void check_bounds(unsigned flags)
@@ -203,7 +203,7 @@ TEST(stack, stack_put_last_is_lent_first)
 
 /* Giving back */
 
-TEST(stack, memory_is_given_back_after_a_burst, .timeout = 60)
+static void give_back_after_a_burst(unsigned flags)
 {
     enum { COUNT = 20000, CACHED = 2 * 32, WARM = 512 + CACHED / 2 };
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -211,7 +211,7 @@ TEST(stack, memory_is_given_back_after_a_burst, .timeout = 60)
     struct whorl__stack *list = NULL;
     struct whorl__stack_counts counts;
 
-    open_pool(0);
+    open_pool(flags);
     before = resident_bytes();
     CHECK_EQ(take(1, COUNT, &list), COUNT);
     touch_all(list);
@@ -231,6 +231,16 @@ TEST(stack, memory_is_given_back_after_a_burst, .timeout = 60)
             fprintf(stderr, "resident: before %zu, full %zu, after %zu\n", before, full, after);
     }
     close_pool();
+}
+
+TEST(stack, memory_is_given_back_after_a_burst, .timeout = 60)
+{
+    give_back_after_a_burst(0);
+}
+
+TEST(stack, memory_is_given_back_one_by_one_as_well, .timeout = 60)
+{
+    give_back_after_a_burst(WHORL__STACK_NO_PROCESS_MADVISE);
 }
 
 TEST(stack, steady_coming_and_going_faults_in_no_memory)
