@@ -20,8 +20,9 @@
 #define LOOK_EVERY WHORL_US(50)
 #define CREDIT_MAX 1024
 #define CREDIT_MIN 1
-/* A task that forks lets others run after this time. */
-#define SLICE WHORL_MS(1)
+/* A task that forks lets others run after this time, if any wait: that costs about a microsecond, and with 1 ms connections on a worker that
+ * computes waited that long. */
+#define SLICE WHORL_US(100)
 
 /* Free deques that a worker keeps. */
 #define KEPT_MAX 8
