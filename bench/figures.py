@@ -348,7 +348,7 @@ def server_sort_figure():
     def contestant(clients):
         return result_of([WHORL], "server-sort", "--clients", clients, value="p99_ratio", also=BESIDE)
 
-    return Figure("500 connections, 5,000 requests/s, while a handler sorts; p99", "times that without the sort", {
+    return Figure("500 connections, 2,000 requests/s, while a handler sorts; p99", "times that without the sort", {
         "whorl": contestant("real-time"), "client not real-time": contestant("normal")},
         targets=[AtMost(2, "x"), AtLeast(0.8, "x", "speed_ratio")])
 

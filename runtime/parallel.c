@@ -10,9 +10,9 @@
 #define PIECE_MIN WHORL_US(10)
 #define PIECE_MAX WHORL_US(40)
 
-/* Elements that are sorted, or merged, by one worker. */
-#define SORT_LEAF  2048
-#define MERGE_LEAF 4096
+/* Elements that are sorted, or merged, by one worker: some 30 us, so that others on it have their turn. */
+#define SORT_LEAF  512
+#define MERGE_LEAF 1024
 
 /* Could an idle worker find nothing of this task's to take? */
 static bool nothing_to_take(void)
