@@ -474,8 +474,7 @@ static void look_up(struct whorl__worker *w, struct whorl__forks *forks)
     w->looked = now;
     forks->credit = w->credit;
     if (now - w->now >= SLICE && others_wait(w, now)) {
-        w->budget = 0; /* the loop is to look at everything */
-        whorl_yield();
+        whorl__stand_back(w, w->current);
     }
 }
 

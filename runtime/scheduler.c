@@ -216,13 +216,14 @@ static void look_around(struct whorl__worker *w)
     whorl_ns now = rt->ops->now(rt->reactor);
     uint32_t before = whorl__runq_length(&w->ready), ours;
     /* As late as may be: a receive that finds its data when it reaches the kernel costs less than one that has to wait there. */
-    bool flush = (before == 0 && !w->ready.bound) || whorl__load_relaxed(&w->port->pending) >= WHORL__PENDING_MAX ||
+    bool flush = (before == 0 && !w->ready.bound) || whorl__load_relaxed(&w->port->pending) >= WHORL__PENDING_MAX || w->prompt ||
                  now - w->flushed >= FLUSH_AFTER;
     struct whorl__op *next;
 
     whorl__store_relaxed(&w->now, now);
     w->budget = rt->ops->simulated ? 0 : WHORL__BUDGET;
     w->poor = false;
+    w->prompt = false;
     if (flush)
         w->flushed = now;
     whorl__count(&w->stats.polls, 1);
@@ -246,6 +247,30 @@ static void look_around(struct whorl__worker *w)
     ours = w->ready.bound ? 0 : 1;
     if (whorl__runq_length(&w->ready) > (before ? before : ours))
         whorl__notify(w);
+}
+
+/* The task goes behind all that is ready once the worker has looked around; and before its turn comes the worker looks again, so that what
+ * the others have to submit does not wait while it computes. */
+static void publish_behind(struct whorl__worker *w, struct whorl_task *t)
+{
+    if (!w->runtime->ops->simulated) { /* else the next step looks */
+        uint32_t others;
+
+        w->prompt = true;
+        look_around(w);
+        others = whorl__runq_length(&w->ready) + w->ready.bound_count;
+        w->prompt = others > 0;
+        if (others > 0 && others < WHORL__BUDGET)
+            w->budget = (int)others;
+    }
+    whorl__queue(w, t);
+}
+
+void whorl__stand_back(struct whorl__worker *w, struct whorl_task *t)
+{
+    whorl__store_relaxed(&t->state, WHORL__READY);
+    w->budget = 0; /* so that it goes to the loop */
+    whorl__leave(w, t, publish_behind);
 }
 
 /* Takes work from another worker: half of its queue, or what is in its mailbox; or somebody's fork. */

@@ -150,6 +150,9 @@ static inline struct whorl__context *whorl__end(struct whorl__worker *w, struct 
     return whorl__context_of(w, next);
 }
 
+/* The running task, which computes, lets its worker look around and all others that are ready there run first. */
+void whorl__stand_back(struct whorl__worker *w, struct whorl_task *t);
+
 /* A worker's life: runs tasks until the runtime stops. */
 void whorl__work(struct whorl__worker *w);
 /* The life of all of a simulated runtime's workers. */

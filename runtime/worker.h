@@ -37,6 +37,7 @@ struct whorl__worker {
     int budget;     /* switches left until the loop looks at everything else; 0 at all times when simulated */
     int handoffs;   /* times in a row that a task that ended went straight on to its joiner */
     bool searching; /* counted in runtime->searching */
+    bool prompt;    /* a task that computes stands back: what the others submit is not to wait for it to do so again */
     int spin_score; /* above or at 0: looking for work a while before sleeping pays */
     whorl_ns idle_since;
     whorl_ns flushed; /* when pending operations were last submitted */

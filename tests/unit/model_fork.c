@@ -108,6 +108,13 @@ void whorl_yield(void)
     die("nobody yields");
 }
 
+void whorl__stand_back(struct whorl__worker *w, struct whorl_task *t)
+{
+    (void)w;
+    (void)t;
+    die("nobody stands back");
+}
+
 whorl_ns whorl_deadline(whorl_ns when)
 {
     (void)when;
