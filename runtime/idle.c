@@ -9,8 +9,8 @@
 /* An idle period up to this much longer than the spin would have been shorter, had the worker not had to be woken. */
 #define WAKE_LATENCY WHORL_US(30)
 #define SCORE_MAX    8
-/* How long the watcher sleeps: this much while somebody has forks, else up to ten times as long. */
-#define WATCH_MIN WHORL_US(100)
+/* How long the watcher sleeps: this much while somebody has forks, else up to twenty times as long. */
+#define WATCH_MIN WHORL_US(50)
 #define WATCH_MAX WHORL_MS(1)
 
 bool whorl__membarrier_register(void)
