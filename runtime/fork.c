@@ -471,7 +471,7 @@ static void look_up(struct whorl__worker *w, struct whorl__forks *forks)
         w->credit *= 2;
     else if (took > LOOK_EVERY && w->credit > CREDIT_MIN)
         w->credit /= 2;
-    w->looked = now;
+    whorl__store_relaxed(&w->looked, now);
     forks->credit = w->credit;
     if (now - w->now >= SLICE && others_wait(w, now)) {
         whorl__stand_back(w, w->current);

@@ -2,11 +2,14 @@
 #define _GNU_SOURCE /* qsort_r */
 #include "runtime/scheduler.h"
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <whorl/parallel.h>
 
-/* A range is handled in pieces that take about this long: then the owner looks up. */
+/* After each piece of work that takes some 10 us or more, whorl__checkpoint_slow looks up at once. A countdown of forks is no measure of
+ * time where they do not all do much the same: on the way down to the first leaf there are many in no time, and it grows. */
+
+/* A range is handled in pieces that take about this long. */
 #define PIECE_MIN WHORL_US(10)
 #define PIECE_MAX WHORL_US(40)
 
@@ -91,7 +94,7 @@ static void run_range(struct whorl_fork *self)
         }
         run_piece(r, r->begin + r->piece);
         r->begin += r->piece;
-        whorl_checkpoint();
+        whorl__checkpoint_slow();
         end = clock_now();
         if (end - start < PIECE_MIN)
             r->piece *= 2;
@@ -100,6 +103,7 @@ static void run_range(struct whorl_fork *self)
         start = end;
     }
     run_piece(r, r->end);
+    whorl__checkpoint_slow();
 }
 
 static void run_job(size_t begin, size_t end, const struct job *job, void *into)
@@ -207,6 +211,7 @@ static void merge(struct whorl_fork *self)
 
     if (m->a_count + m->b_count <= MERGE_LEAF) {
         merge_here(m);
+        whorl__checkpoint_slow();
         return;
     }
     /* What is before the middle of the longer run, and the rest. */
@@ -247,6 +252,7 @@ static void sort(struct whorl_fork *self)
         qsort_r(s->from, s->count, size, s->order->compare, s->order->arg);
         if (s->into)
             memcpy(s->to, s->from, s->count * size);
+        whorl__checkpoint_slow();
         return;
     }
     upper.count = s->count - half;
@@ -261,6 +267,28 @@ static void sort(struct whorl_fork *self)
     merge(&m.fork);
 }
 
+/* Spare memory is the kernel's, since that can be given back bit by bit, with others having their turns: free(3) of 8 MB took 600 us. */
+#define GIVEN_BACK_AT_ONCE ((size_t)256 << 10)
+
+static char *spare_get(size_t bytes)
+{
+    char *spare = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return spare == MAP_FAILED ? NULL : spare;
+}
+
+static void spare_put(char *spare, size_t bytes)
+{
+    while (bytes > 0) {
+        size_t part = bytes < GIVEN_BACK_AT_ONCE ? bytes : GIVEN_BACK_AT_ONCE;
+
+        munmap(spare, part);
+        spare += part;
+        bytes -= part;
+        whorl__checkpoint_slow();
+    }
+}
+
 int whorl_sort(void *base, size_t count, size_t size, whorl_compare_fn compare, void *arg)
 {
     struct order order = {.size = size, .compare = compare, .arg = arg};
@@ -273,11 +301,12 @@ int whorl_sort(void *base, size_t count, size_t size, whorl_compare_fn compare, 
     if (size == 0 || count < 2)
         return 0;
     if (count > SORT_LEAF) {
-        whole.to = count <= SIZE_MAX / size ? malloc(count * size) : NULL;
+        whole.to = count <= SIZE_MAX / size ? spare_get(count * size) : NULL;
         if (!whole.to)
             return -ENOMEM;
     }
     sort(&whole.fork);
-    free(whole.to);
+    if (whole.to)
+        spare_put(whole.to, count * size);
     return 0;
 }

@@ -13,7 +13,7 @@
  * by the completion itself, and its system call is restarted. */
 #include "runtime/scheduler.h"
 
-/* A worker that has not looked around for this long neglects what is there. */
+/* A worker that has looked neither around nor up for this long neglects what is there. */
 #define NEGLECT WHORL_US(200)
 /* How often a busy worker looks at another one. */
 #define LOOK_AFTER_EVERY WHORL_US(50)
@@ -23,7 +23,8 @@
 /* An old view, for the question whether to take the locks. */
 static bool neglects(const struct whorl__worker *v, whorl_ns now)
 {
-    if (now - whorl__load_relaxed(&v->now) < NEGLECT || !whorl__load_relaxed(&v->current))
+    if (now - whorl__load_relaxed(&v->now) < NEGLECT || now - whorl__load_relaxed(&v->looked) < NEGLECT ||
+        !whorl__load_relaxed(&v->current))
         return false;
     return whorl__port_ready(v->port) || whorl__load_relaxed(&v->port->pending) || whorl__load_relaxed(&v->timers.next) <= now;
 }

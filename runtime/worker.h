@@ -50,7 +50,6 @@ struct whorl__worker {
     struct whorl__deque *deques;
     uint32_t deque_count;
     uint32_t credit;
-    whorl_ns looked;
     bool poor;                  /* no stack or record was to be had for a fork, since the last look around */
     struct whorl__deque *aside; /* as the runtime's, of tasks that are bound to this worker; under the same lock */
     struct whorl__stack_cache stacks;
@@ -63,6 +62,7 @@ struct whorl__worker {
 
     /* The owner writes, anyone reads, relaxed. */
     whorl_ns now __attribute__((aligned(WHORL__CACHE_LINE))); /* the last reading of the clock */
+    whorl_ns looked; /* when its task last looked up from forks, runtime/fork.c */
     struct whorl_stats stats;
     struct whorl__deque *deque; /* of the task that runs, NULL: it has none */
 

@@ -186,6 +186,7 @@ static intptr_t sort_too_much(void *arg)
 
     (void)arg;
     CHECK_EQ(whorl_sort(few, SIZE_MAX / 2, sizeof *few, compare_keys, NULL), -ENOMEM);
+    CHECK_EQ(whorl_sort(few, SIZE_MAX / 256, 1, compare_keys, NULL), -ENOMEM);
     CHECK(few[0] == 2 && few[1] == 1);
     CHECK_EQ(whorl_sort(few, 2, 0, compare_keys, NULL), 0);
     CHECK_EQ(whorl_sort(NULL, 0, sizeof *few, compare_keys, NULL), 0);
