@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* qsort_r */
 #include "runtime/scheduler.h"
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <whorl/parallel.h>
