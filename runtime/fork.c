@@ -357,10 +357,10 @@ static void enter_list(struct whorl_task *root, struct whorl_task *t)
     struct whorl__rare *all = whorl__rare(root), *rare = whorl__rare(t);
 
     whorl__spin_lock(&all->strand_lock);
-    rare->strand_next = all->strands;
-    rare->strand_before = NULL;
+    rare->next = all->strands;
+    rare->before = NULL;
     if (all->strands)
-        whorl__rare(all->strands)->strand_before = t;
+        whorl__rare(all->strands)->before = t;
     whorl__store_relaxed(&all->strands, t);
     whorl__spin_unlock(&all->strand_lock);
 }
@@ -370,13 +370,22 @@ static void leave_list(struct whorl_task *root, struct whorl_task *t)
     struct whorl__rare *all = whorl__rare(root), *rare = whorl__rare(t);
 
     whorl__spin_lock(&all->strand_lock);
-    if (rare->strand_before)
-        whorl__rare(rare->strand_before)->strand_next = rare->strand_next;
+    if (rare->before)
+        whorl__rare(rare->before)->next = rare->next;
     else
-        whorl__store_relaxed(&all->strands, rare->strand_next);
-    if (rare->strand_next)
-        whorl__rare(rare->strand_next)->strand_before = rare->strand_before;
+        whorl__store_relaxed(&all->strands, rare->next);
+    if (rare->next)
+        whorl__rare(rare->next)->before = rare->before;
     whorl__spin_unlock(&all->strand_lock);
+}
+
+/* The parent's scopes are the strand's. Who cancels one sets the parent's bit, then goes through the list that the strand is in by now. */
+static void inherit_cancel(struct whorl_task *t, const struct whorl_task *parent)
+{
+    uint32_t bits = whorl__load_relaxed(&parent->cancel) & (WHORL__SCOPE | WHORL__SHIELDED);
+
+    if (__builtin_expect(bits, 0))
+        whorl__or_seq_cst(&t->cancel, (uint8_t)bits);
 }
 
 /* Makes `t` the strand that runs `fork` for `parent`, whose sync waits, or will, until it has: so the parent stays as it is. If the
@@ -395,6 +404,7 @@ static void bind_strand(struct whorl__worker *w, struct whorl_task *t, struct wh
     whorl__add_trait(t, WHORL__STRAND);
     if (deadline != WHORL_NEVER)
         whorl__set_deadline_of(t, deadline);
+    whorl__rare(t)->parent = parent;
     whorl__store_relaxed(&t->where, root->where);
     if (whorl__load_relaxed(&whorl__rare(root)->name[0]))
         whorl__set_name(t, whorl__name_of(root));
@@ -402,6 +412,7 @@ static void bind_strand(struct whorl__worker *w, struct whorl_task *t, struct wh
     /* As in whorl_spawn_at: whorl__runtime_end sets the flag, fences, and looks at all records that are not free. */
     whorl__set_state(w, t, WHORL__READY);
     whorl__fence_seq_cst();
+    inherit_cancel(t, parent);
     if (__builtin_expect(whorl__load_relaxed(&w->runtime->ending), 0))
         whorl__runtime_spawned_late(w->runtime, t);
 }
@@ -413,6 +424,7 @@ struct whorl_task *whorl__strand_end(struct whorl__worker *w, struct whorl_task 
 
     leave_list(root, t);
     whorl__store_relaxed(&t->root, NULL);
+    whorl__rare(t)->parent = NULL;
     whorl__pause_at(FORK_END);
     waiter = whorl__latch_open(&fork->latch); /* the last touch: the fork dies with its sync, the root may */
     whorl__record_put(w, t);
@@ -424,7 +436,7 @@ void whorl__strands_cancel(struct whorl_task *t, uint32_t bit)
     struct whorl__rare *rare = whorl__rare(t);
 
     whorl__spin_lock(&rare->strand_lock);
-    for (struct whorl_task *s = rare->strands; s; s = whorl__rare(s)->strand_next) {
+    for (struct whorl_task *s = rare->strands; s; s = whorl__rare(s)->next) {
         whorl__or_seq_cst(&s->cancel, (uint8_t)bit); /* C1 of wait.c */
         whorl__interrupt(s);
     }

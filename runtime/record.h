@@ -17,11 +17,16 @@ struct whorl__rare {
     whorl_ns deadline_left; /* WHORL_NEVER less the deadline. Guarded by the lock of the deadline timer's heap while that runs, else
                                the task's own; thieves of its forks read it, relaxed */
     const char *pinned_at;  /* where the outermost pin region began; the task's own */
-    /* Strands: runtime/fork.h. */
-    struct whorl_task *strands;                     /* of a task, under its strand_lock */
-    struct whorl_task *strand_before, *strand_next; /* of a strand, under its root's */
+    struct whorl_task *strands; /* of a task (runtime/fork.h); under its strand_lock */
+    struct whorl_task *before,
+        *next;                  /* of a strand, in its root's list, under its root's lock; of a task in a scope, in the scope's
+                                         list, under the scope's lock */
+    struct whorl_task *parent;  /* of a strand: whose fork it runs; constant while it lives */
+    struct whorl_scope *scope;  /* that it was spawned into; constant while it lives */
+    struct whorl_scope *scopes; /* that it has opened, the innermost first; the task's own */
     struct whorl__spinlock strand_lock;
-    uint16_t pins; /* pin regions that it is in, one in the other; the task's own */
+    int16_t stopped; /* the error that a scope of `scopes` ends waits with, or 0; anyone, atomic. For its strands */
+    uint16_t pins;   /* pin regions that it is in, one in the other; the task's own */
 };
 
 #define WHORL__RECORD_SLAB_BYTES ((size_t)256 << 10)

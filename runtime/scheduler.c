@@ -159,11 +159,14 @@ static void share_stacks(struct whorl__worker *w)
         }
 }
 
+/* Once the task is in the inbox it may end, and the runtime with it: as a visitor we keep that. */
 static void post(struct whorl__runtime *rt, struct whorl_task *t)
 {
     whorl__store_relaxed(&t->state, WHORL__READY);
+    whorl__add_seq_cst(&rt->visitors, 1);
     whorl__fifo_push(&rt->inbox, t);
     whorl__notify_outside(rt);
+    whorl__add_seq_cst(&rt->visitors, (uint32_t)-1);
 }
 
 void whorl__ready(struct whorl_task *t)

@@ -257,8 +257,49 @@ bool whorl__anyone_neglects(const struct whorl__worker *w);
 
 /* wait.c */
 
-/* Consumes a request to stop waiting: the error that the wait is to end with, or 0. */
-int whorl__cancel_take(struct whorl_task *t);
+/* The halves of the two that follow that are for tasks with some request. */
+int whorl__cancel_cause(struct whorl_task *t);
+int whorl__cancel_consume(struct whorl_task *t);
+
+/* The error that the next wait of `t`, the running task, is to end with, or 0. */
+static inline int whorl__cancel_pending(struct whorl_task *t)
+{
+    return __builtin_expect(whorl__load_relaxed(&t->cancel) == 0, 1) ? 0 : whorl__cancel_cause(t);
+}
+
+/* The same, and consumes a request that is for one wait only: the wait does end. */
+static inline int whorl__cancel_take(struct whorl_task *t)
+{
+    return __builtin_expect(whorl__load_relaxed(&t->cancel) == 0, 1) ? 0 : whorl__cancel_consume(t);
+}
+
+/* T1: the running task is about to leave, to wait. */
+static inline void whorl__begin_wait(struct whorl__worker *w, struct whorl_task *t, enum whorl__wait wait, const char *reason,
+                                     uintptr_t object)
+{
+    whorl__count(&w->stats.parks, 1);
+    whorl__store_relaxed(&t->wait, (uint8_t)wait);
+    whorl__store_relaxed(&t->reason, reason);
+    whorl__store_relaxed(&t->object, object);
+    whorl__store_relaxed(&t->since, w->now);
+    whorl__store_relaxed(&t->state, WHORL__PARKED);
+    whorl__store_relaxed(&t->interrupted, false);
+}
+
+void whorl__publish_gate(struct whorl__worker *w, struct whorl_task *t);
+
+/* Waits once at the task's own gate, which it has closed before others learnt of it (runtime/waiter.h). False: the gate is still closed, and
+ * there may be a request to stop waiting. */
+__attribute__((always_inline)) static inline bool whorl__gate_wait(struct whorl__worker *w, struct whorl_task *t,
+                                                                   const char *reason, uintptr_t object)
+{
+    whorl__store_relaxed(&t->wait_latch, &t->gate);
+    whorl__begin_wait(w, t, WHORL__WAIT_LATCH, reason, object);
+    whorl__leave(w, t, whorl__publish_gate);
+    /* Acquire: pairs with the exchange of who has opened or claimed it. */
+    return whorl__load_acquire(&t->gate) & 1;
+}
+
 /* Waits until *latch is opened. 0, or the error above. `reason` and `object` are for dumps. Only WHORL__WAIT_LATCH can be
  * cancelled. */
 int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object,
@@ -277,6 +318,21 @@ void whorl__op_withdrawn(struct whorl__op *op);
 /* A finished operation: its task is ready. */
 void whorl__op_done(struct whorl__worker *w, struct whorl__op *op);
 
+/* scope.c */
+
+/* The error that waits of `t`, the running task, are to end with because of a scope that it is in, or 0. */
+int whorl__scopes_stopped(struct whorl_task *t);
+/* Cancels the scopes that the running task has opened within what was cancelled: its waits end with `err` from now on. */
+void whorl__scopes_stop_inner(struct whorl_task *t, int err);
+/* A scope's deadline is due. With the lock of the timer's heap: the scope stays until … */
+void whorl__scope_expiring(struct whorl__timer *timer);
+/* … this has run, without it. */
+void whorl__scope_expire(struct whorl__timer *timer);
+/* A task that is in a scope has ended: returns who waits for the scope's last, if it was. The record is the scope's, or free. */
+struct whorl_task *whorl__scope_leave(struct whorl__worker *w, struct whorl_task *t, intptr_t result);
+/* Aborts if the task, which ends, has left a scope open. */
+void whorl__scopes_end(struct whorl_task *t);
+
 /* pin.c */
 
 /* Binds a new task to a worker, for good. */
@@ -286,6 +342,10 @@ void whorl__pin_end(struct whorl_task *t);
 
 /* task.c */
 
+/* Makes a new task, which nobody else knows, ready for the first time, where its options say. */
+void whorl__task_start(struct whorl__worker *w, struct whorl_task *t, const struct whorl_spawn_options *options);
+/* Can a task be spawned so? `w` is the caller, NULL outside. */
+bool whorl__options_fit(const struct whorl__runtime *rt, const struct whorl__worker *w, const struct whorl_spawn_options *o);
 /* A new task, its handle; it is not queued yet. NULL: no memory, or bad options. */
 struct whorl_task *whorl__task_new(struct whorl__runtime *rt, struct whorl__worker *w, whorl_fn fn, void *arg,
                                    const struct whorl_spawn_options *options, const char *where);

@@ -4,6 +4,7 @@
 #include "runtime/record.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
+#include "runtime/watch.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,16 +31,24 @@ static void drop_name(struct whorl_task *t)
     whorl__store_relaxed(&t->traits, (uint8_t)0);
 }
 
+static int class_of(const struct whorl__runtime *rt, const struct whorl_spawn_options *o)
+{
+    return o->stack_size ? whorl__stack_class(o->stack_size) : rt->config.stack_class;
+}
+
+bool whorl__options_fit(const struct whorl__runtime *rt, const struct whorl__worker *w, const struct whorl_spawn_options *o)
+{
+    if (o->size != sizeof *o)
+        whorl__misuse("whorl_spawn_options.size is %zu: set it to sizeof(struct whorl_spawn_options), %zu", o->size, sizeof *o);
+    return class_of(rt, o) >= 0 && o->worker >= 0 && o->worker <= rt->worker_count && !(o->pinned && !o->worker && !w);
+}
+
 static bool apply_options(struct whorl__runtime *rt, struct whorl__worker *w, struct whorl_task *t,
                           const struct whorl_spawn_options *o)
 {
-    int class = o->stack_size ? whorl__stack_class(o->stack_size) : rt->config.stack_class;
-
-    if (o->size != sizeof *o)
-        whorl__misuse("whorl_spawn_options.size is %zu: set it to sizeof(struct whorl_spawn_options), %zu", o->size, sizeof *o);
-    if (class < 0 || o->worker < 0 || o->worker > rt->worker_count || (o->pinned && !o->worker && !w))
+    if (!whorl__options_fit(rt, w, o))
         return false;
-    t->stack_class = (uint8_t) class;
+    t->stack_class = (uint8_t)class_of(rt, o);
     if (o->pinned)
         whorl__bind(t, o->worker ? o->worker : WHORL_WORKER(w->index));
     if (o->name)
@@ -98,6 +107,8 @@ static void drop_deadline(struct whorl_task *t)
 static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
 {
     whorl__pin_end(t);
+    if (t->traits & WHORL__SCOPED)
+        whorl__scopes_end(t);
     if (t->traits & WHORL__DATED)
         drop_deadline(t);
     if (t->deque)
@@ -105,13 +116,27 @@ static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
     whorl__store_relaxed(&t->traits, (uint8_t)(t->traits & WHORL__NAMED));
 }
 
+/* Who was in the latch is a task, which is returned, or a watch. */
+static inline struct whorl_task *tell_waiter(uintptr_t waiter)
+{
+    if (__builtin_expect(waiter & WHORL__LATCH_WATCH, 0)) {
+        struct whorl__watch *watch = (struct whorl__watch *)(waiter - WHORL__LATCH_WATCH);
+
+        watch->ended(watch);
+        return NULL;
+    }
+    return (struct whorl_task *)waiter;
+}
+
 /* Ends the task but for its stack; returns who waited for it, if that is a task. */
 static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
 {
+    bool scoped = false;
     uintptr_t waiter;
 
     t->stack = NULL;
     if (__builtin_expect(t->traits, 0)) {
+        scoped = t->traits & WHORL__SCOPED && whorl__rare(t)->scope;
         drop_traits(w, t);
         if (t->root)
             return whorl__strand_end(w, t);
@@ -125,8 +150,8 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
         whorl__runtime_end(w->runtime);
     }
     /* Release of the result, acquire of a waiter's saved registers; partners: whorl__latch_wait, publish_latch. From here on the
-     * record is the joiner's. */
-    waiter = whorl__xchg_seq_cst(&t->latch, (uintptr_t)WHORL__LATCH_OPEN);
+     * record is the joiner's, or the scope's. */
+    waiter = scoped ? (uintptr_t)whorl__scope_leave(w, t, result) : whorl__xchg_seq_cst(&t->latch, (uintptr_t)WHORL__LATCH_OPEN);
     if (waiter == WHORL__LATCH_DETACHED)
         whorl__record_put(w, t);
     else if (waiter == WHORL__LATCH_THREAD)
@@ -134,7 +159,7 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
     whorl__pause_at(END_COUNT);
     /* Release: pairs with the fence in whorl__quiet; what this task spawned is counted there too. */
     whorl__store_release(&w->stats.finished, w->stats.finished + 1);
-    return waiter > WHORL__LATCH_THREAD ? (struct whorl_task *)waiter : NULL;
+    return waiter > WHORL__LATCH_THREAD ? tell_waiter(waiter) : NULL;
 }
 
 void whorl__task_fail(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
@@ -189,6 +214,24 @@ static void ready_where_wanted(struct whorl__worker *w, struct whorl_task *t, co
         whorl__ready_here(w, t);
 }
 
+/* A new task, which nobody else knows, becomes ready for the first time. */
+static inline void start(struct whorl__worker *w, struct whorl_task *t, const struct whorl_spawn_options *options)
+{
+    whorl__count(&w->stats.spawned, 1);
+    if (__builtin_expect(options != NULL, 0))
+        ready_where_wanted(w, t, options);
+    else
+        whorl__ready_free(w, t);
+    /* Once it is queued: whorl__runtime_end sets the flag, fences, and looks at all records, ours among them or not. */
+    if (__builtin_expect(whorl__load_relaxed(&w->runtime->ending), 0))
+        whorl__runtime_spawned_late(w->runtime, t);
+}
+
+void whorl__task_start(struct whorl__worker *w, struct whorl_task *t, const struct whorl_spawn_options *options)
+{
+    start(w, t, options);
+}
+
 struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spawn_options *options, const char *where)
 {
     struct whorl__worker *w;
@@ -200,14 +243,7 @@ struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spa
     t = new_task(w->runtime, w, fn, arg, options, where);
     if (__builtin_expect(!t, 0))
         return NULL;
-    whorl__count(&w->stats.spawned, 1);
-    if (__builtin_expect(options != NULL, 0))
-        ready_where_wanted(w, t, options);
-    else
-        whorl__ready_free(w, t);
-    /* After it was queued: whorl__runtime_end sets the flag, fences, and looks at all records, ours among them or not. */
-    if (__builtin_expect(whorl__load_relaxed(&w->runtime->ending), 0))
-        whorl__runtime_spawned_late(w->runtime, t);
+    start(w, t, options);
     return t;
 }
 

@@ -34,10 +34,12 @@ enum whorl__wait {
 
 /* Why a task is to stop waiting. Bits of whorl_task.cancel. */
 enum {
-    WHORL__CANCEL = 1,  /* its next wait ends with -ECANCELED */
-    WHORL__STOP = 2,    /* every wait does: the runtime is closing */
-    WHORL__TIMEOUT = 4, /* every wait ends with -ETIMEDOUT until the deadline is moved */
-    WHORL__NO_TIMER = 8 /* the next wait ends with -ENOMEM: its deadline could not be armed */
+    WHORL__CANCEL = 1,    /* its next wait ends with -ECANCELED */
+    WHORL__STOP = 2,      /* every wait does: the runtime is closing */
+    WHORL__TIMEOUT = 4,   /* every wait ends with -ETIMEDOUT until the deadline is moved */
+    WHORL__NO_TIMER = 8,  /* the next wait ends with -ENOMEM: its deadline could not be armed */
+    WHORL__SCOPE = 16,    /* a scope that it is in may have been cancelled: runtime/scope.c knows */
+    WHORL__SHIELDED = 32, /* the task's own: none of the others counts but WHORL__SCOPE */
 };
 
 /* A latch is opened once. Its word: 0, nobody waits; a task; or one of these. Who exchanges a task for something else is the one to
@@ -57,6 +59,7 @@ enum {
     WHORL__BOUND = 16,      /* it is bound to a worker from its beginning to its end */
     WHORL__PINNED = 32,     /* it is in a pin region */
     WHORL__NO_SUSPEND = 64, /* it is in a no-suspend region */
+    WHORL__SCOPED = 128,    /* it is in a scope, or has, or had, open ones */
 };
 
 /* What a task touches each time it waits comes first, in as few cache lines as may be: with hundreds of connections on a worker the

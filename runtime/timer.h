@@ -8,16 +8,15 @@
 
 #include "runtime/atomic.h"
 #include <stddef.h>
-#include <whorl/base.h>
+#include <whorl/scope.h>
 
-struct whorl__timers;
-
-/* Lives in a task's record. When it is due stands in its slot of the heap. */
-struct whorl__timer {
-    struct whorl__timers *heap; /* the one it is in, or was in last; written under that heap's lock, read without it */
-    uint32_t index;             /* place in the heap plus one, 0: in none; guarded by the heap's lock */
+/* What stands behind a timer, its `kind`. */
+enum whorl__timer_kind {
+    WHORL__TIMER_RECORD, /* a task's record: its sleep or its deadline */
+    WHORL__TIMER_SCOPE,  /* a scope: its deadline */
 };
 
+/* struct whorl__timer is in whorl/scope.h. When it is due stands in its slot of the heap. */
 struct whorl__timer_slot {
     whorl_ns when;
     struct whorl__timer *timer;

@@ -27,41 +27,56 @@ static void let_others_run(void)
         whorl_yield();
 }
 
-int whorl__cancel_take(struct whorl_task *t)
+/* The bit that the next wait is to end for, 0: for none; but for scopes. */
+static uint32_t own_cause(const struct whorl_task *t)
 {
     uint32_t bits = whorl__load_relaxed(&t->cancel);
 
-    if (__builtin_expect(bits == 0, 1))
+    if (bits & WHORL__SHIELDED)
         return 0;
-    let_others_run();
-    if (bits & WHORL__STOP)
-        return -ECANCELED;
-    if (bits & WHORL__CANCEL) {
-        whorl__and_seq_cst(&t->cancel, (uint8_t)~WHORL__CANCEL);
-        return -ECANCELED;
-    }
-    if (bits & WHORL__TIMEOUT)
-        return -ETIMEDOUT;
-    whorl__and_seq_cst(&t->cancel, (uint8_t)~WHORL__NO_TIMER);
-    return -ENOMEM;
+    return bits & WHORL__STOP      ? WHORL__STOP
+           : bits & WHORL__CANCEL  ? WHORL__CANCEL
+           : bits & WHORL__TIMEOUT ? WHORL__TIMEOUT
+                                   : bits & WHORL__NO_TIMER;
 }
 
-static void begin(struct whorl__worker *w, struct whorl_task *t, enum whorl__wait wait, const char *reason, uintptr_t object)
+static int error_of(uint32_t cause)
 {
-    whorl__count(&w->stats.parks, 1);
-    whorl__store_relaxed(&t->wait, (uint8_t)wait); /* T1 */
-    whorl__store_relaxed(&t->reason, reason);
-    whorl__store_relaxed(&t->object, object);
-    whorl__store_relaxed(&t->since, w->now);
-    whorl__store_relaxed(&t->state, WHORL__PARKED);
-    whorl__store_relaxed(&t->interrupted, false);
+    return cause == 0 ? 0 : cause == WHORL__TIMEOUT ? -ETIMEDOUT : cause == WHORL__NO_TIMER ? -ENOMEM : -ECANCELED;
+}
+
+int whorl__cancel_cause(struct whorl_task *t)
+{
+    int err = 0;
+
+    if (whorl__load_relaxed(&t->cancel) & WHORL__SCOPE)
+        err = whorl__scopes_stopped(t);
+    return err ? err : error_of(own_cause(t));
+}
+
+int whorl__cancel_consume(struct whorl_task *t)
+{
+    int err = whorl__cancel_cause(t);
+    uint32_t cause = own_cause(t);
+
+    if (!err)
+        return 0;
+    if (whorl__load_relaxed(&t->cancel) & (WHORL__SCOPE | WHORL__STOP))
+        whorl__scopes_stop_inner(t, err);
+    else if (cause & (WHORL__CANCEL | WHORL__NO_TIMER))
+        whorl__and_seq_cst(&t->cancel, (uint8_t)~cause);
+    let_others_run();
+    return err;
 }
 
 /* T3 */
 static void check_cancel(struct whorl_task *t)
 {
+    uint32_t bits;
+
     whorl__pause_at(WAIT_T3);
-    if (__builtin_expect(whorl__load_seq_cst(&t->cancel) != 0, 0))
+    bits = whorl__load_seq_cst(&t->cancel);
+    if (__builtin_expect(bits != 0, 0) && (!(bits & WHORL__SHIELDED) || bits & WHORL__SCOPE))
         whorl__interrupt(t);
 }
 
@@ -127,6 +142,19 @@ static void publish_latch(struct whorl__worker *w, struct whorl_task *t)
         check_cancel(t);
 }
 
+/* T2 for a gate, W2 of runtime/waiter.h. */
+void whorl__publish_gate(struct whorl__worker *w, struct whorl_task *t)
+{
+    uintptr_t expected = 0;
+
+    whorl__pause_at(WAIT_T2);
+    /* Release: pairs with the exchange of whoever opens or claims it, who may then run the task. */
+    if (whorl__cas_seq_cst(&t->gate, &expected, (uintptr_t)t))
+        check_cancel(t);
+    else
+        whorl__ready_here(w, t);
+}
+
 /* A latch that must be waited for may lie on a stack: cancellers, who may come late, never see it. */
 static void publish_must(struct whorl__worker *w, struct whorl_task *t)
 {
@@ -147,7 +175,7 @@ __attribute__((always_inline)) static inline int wait_for_latch(struct whorl__wo
             w->committed = latch;
         else
             whorl__store_relaxed(&t->wait_latch, latch);
-        begin(w, t, wait, reason, object);
+        whorl__begin_wait(w, t, wait, reason, object);
         w = whorl__leave(w, t, must ? publish_must : publish_latch);
     }
     return 0;
@@ -205,7 +233,7 @@ int whorl__op_wait(struct whorl__worker *w, struct whorl_task *t, const char *re
 
     if (err)
         return err;
-    begin(w, t, WHORL__WAIT_OP, reason, (uintptr_t)(intptr_t)t->op.fd);
+    whorl__begin_wait(w, t, WHORL__WAIT_OP, reason, (uintptr_t)(intptr_t)t->op.fd);
     whorl__leave(w, t, publish_op);
     return 0;
 }
@@ -241,32 +269,40 @@ static bool deadline_due(struct whorl__timers *h, struct whorl_task *t, whorl_ns
     return true;
 }
 
+static void fire(struct whorl__worker *w, struct whorl__timer *timer)
+{
+    if (timer->kind == WHORL__TIMER_SCOPE) {
+        whorl__scope_expire(timer);
+    } else if (whorl__is_deadline(timer)) {
+        whorl__interrupt(whorl__task_of_deadline(timer));
+    } else {
+        struct whorl_task *t = CONTAINER_OF(timer, struct whorl_task, sleep);
+
+        whorl__store_relaxed(&t->state, WHORL__READY);
+        whorl__queue(w, t);
+    }
+}
+
 void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h)
 {
-    for (;;) {
-        struct whorl__timer *timer;
-        struct whorl_task *t;
+    struct whorl__timer *timer;
+
+    do {
         bool hit = true;
 
         whorl__spin_lock(&h->lock);
         timer = whorl__timers_due(h, w->now);
-        if (timer && whorl__is_deadline(timer))
+        if (timer && timer->kind == WHORL__TIMER_SCOPE)
+            whorl__scope_expiring(timer);
+        else if (timer && whorl__is_deadline(timer))
             hit = deadline_due(h, whorl__task_of_deadline(timer), w->now);
         whorl__spin_unlock(&h->lock);
-        if (!timer)
-            return;
-        if (!hit)
-            continue;
-        whorl__pause_at(WAIT_FIRE);
-        whorl__count(&w->stats.timers_fired, 1);
-        if (whorl__is_deadline(timer)) {
-            whorl__interrupt(whorl__task_of_deadline(timer));
-        } else {
-            t = CONTAINER_OF(timer, struct whorl_task, sleep);
-            whorl__store_relaxed(&t->state, WHORL__READY);
-            whorl__queue(w, t);
+        if (timer && hit) {
+            whorl__pause_at(WAIT_FIRE);
+            whorl__count(&w->stats.timers_fired, 1);
+            fire(w, timer);
         }
-    }
+    } while (timer);
 }
 
 whorl_ns whorl_now(void)
@@ -341,7 +377,7 @@ static int sleep_until(struct whorl__worker *w, struct whorl_task *t, whorl_ns w
         return whorl__cancel_take(t);
     }
     do {
-        begin(w, t, WHORL__WAIT_TIMER, "sleep until", (uintptr_t)when);
+        whorl__begin_wait(w, t, WHORL__WAIT_TIMER, "sleep until", (uintptr_t)when);
         w = whorl__leave(w, t, publish_sleep);
         if (!whorl__load_relaxed(&t->interrupted))
             return 0;

@@ -62,7 +62,7 @@ struct whorl__worker {
 
     /* The owner writes, anyone reads, relaxed. */
     whorl_ns now __attribute__((aligned(WHORL__CACHE_LINE))); /* the last reading of the clock */
-    whorl_ns looked; /* when its task last looked up from forks, runtime/fork.c */
+    whorl_ns looked;                                          /* when its task last looked up from forks, runtime/fork.c */
     struct whorl_stats stats;
     struct whorl__deque *deque; /* of the task that runs, NULL: it has none */
 

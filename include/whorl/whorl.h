@@ -6,11 +6,13 @@
 #include <whorl/base.h>
 #include <whorl/file.h>
 #include <whorl/fork.h>
+#include <whorl/group.h>
 #include <whorl/inspect.h>
 #include <whorl/net.h>
 #include <whorl/parallel.h>
 #include <whorl/pin.h>
 #include <whorl/run.h>
+#include <whorl/scope.h>
 #include <whorl/signal.h>
 #include <whorl/task.h>
 #include <whorl/time.h>

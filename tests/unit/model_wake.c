@@ -202,6 +202,22 @@ int whorl__stack_class(size_t size)
     return 0;
 }
 
+/* There are no scopes. */
+
+void whorl__scopes_end(struct whorl_task *t)
+{
+    (void)t;
+    die("there are no scopes");
+}
+
+struct whorl_task *whorl__scope_leave(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
+{
+    (void)w;
+    (void)t;
+    (void)result;
+    die("there are no scopes");
+}
+
 /* There are no regions. */
 
 void whorl__bind(struct whorl_task *t, int worker)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/waiter.h"
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Of several: the gate is the decision. With the lock of the list. */
+static bool claim_gate(struct whorl__waiter *waiter)
+{
+    struct whorl_task *t = waiter->task;
+    uintptr_t seen = whorl__load_relaxed(&t->gate);
+
+    do
+        if (seen & 1)
+            return false; /* another one has it */
+    /* Release of what is to be read with it, acquire of the task's registers; partners: whorl__gate_wait, publish_gate. */
+    while (!whorl__cas_seq_cst(&t->gate, &seen, (uintptr_t)waiter->claim));
+    if (seen)
+        whorl__ready(t);
+    return true;
+}
+
+struct whorl__waiter *whorl__waiters_claim(struct whorl__waiters *l, struct whorl__waiter ***end)
+{
+    struct whorl__waiter *waiter;
+
+    while ((waiter = l->first) != NULL) {
+        whorl__waiters_remove(l, waiter);
+        if (__builtin_expect(waiter->claim != 0, 0)) {
+            if (!claim_gate(waiter))
+                continue;
+        } else {
+            waiter->next = NULL;
+            **end = waiter;
+            *end = &waiter->next;
+        }
+        return waiter;
+    }
+    return NULL;
+}
+
+static void open_thread(struct whorl__waiter *waiter)
+{
+    /* Release: pairs with the acquire in whorl__waiter_block. The futex may be gone then: waking nobody there does no harm. */
+    whorl__store_release(&waiter->awake, 1u);
+    syscall(SYS_futex, &waiter->awake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void whorl__waiters_open(struct whorl__waiter *chain)
+{
+    struct whorl__waiter *next;
+
+    for (; chain; chain = next) {
+        struct whorl_task *waiter;
+
+        next = chain->next;
+        if (!chain->task) {
+            open_thread(chain);
+            continue;
+        }
+        waiter = whorl__latch_open(&chain->task->gate);
+        if (waiter)
+            whorl__ready(waiter);
+    }
+}
+
+void whorl__waiter_block(struct whorl__waiter *me)
+{
+    /* Acquire: pairs with the release in open_thread. */
+    while (!whorl__load_acquire(&me->awake))
+        syscall(SYS_futex, &me->awake, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+}
+
+bool whorl__waiter_withdraw(struct whorl__waiters *l, struct whorl__waiter *me)
+{
+    bool listed;
+
+    whorl__waiters_lock(l);
+    listed = me->listed;
+    if (listed)
+        whorl__waiters_remove(l, me);
+    whorl__waiters_unlock(l);
+    return listed;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for something that others do: the one list underneath locks, events, channels and all else that is not the reactor's.
+ *
+ * Who waits is a task or an OS thread. Its waiter, on its own stack, stands in the object's list, under the list's lock, which
+ * guards the object too. A task parks at its gate, a word in its record.
+ *
+ * As numbered steps (W waits, M makes come true what it waits for).
+ *
+ *   W1  closes its gate; under the lock: what it wants is not there;   M1  under the lock: takes a waiter off the list, hands over
+ *       is put on the list                                                 what it waits for
+ *   W2  leaves; its commit puts the task into the gate, or finds       M2  without the lock: opens the gate; a task that was in it
+ *       it open and makes the task ready                                   is made ready
+ *   W3  interrupted (wait.c): under the lock, if it is still on the
+ *       list, takes itself off and gives up. Else M1 has decided:
+ *       waits on for M2, and what was handed over is there
+ *
+ * M does not touch the object after its lock, nor the waiter after its gate: W may free both then. That is also why W3 does not just
+ * leave when it finds itself off the list: M2 would open the gate of its next wait.
+ *
+ * A task that waits for the first of several things (select) has a waiter in the list of each, and M1 is not the only one who may
+ * decide. There the gate itself is what is fought for: M1 claims it for its own waiter, under the lock, by an exchange that only one
+ * can win, and goes on to the next waiter if it loses. Such a task takes the lock of each object before it goes on, so M may
+ * finish what it has to do under its lock. */
+#ifndef WHORL_RUNTIME_WAITER_H
+#define WHORL_RUNTIME_WAITER_H
+
+#include "runtime/scheduler.h"
+#include <whorl/waiters.h>
+
+struct whorl__waiter {
+    struct whorl__waiter *next, *before; /* in the list, under its lock; `next` also in a chain of those to be woken, M's own */
+    struct whorl_task *task;             /* who waits; NULL: an OS thread. Constant */
+    void *item;                          /* the object's: what is handed over, or where to */
+    uint32_t awake;                      /* a thread's gate, a futex: 0 closed, 1 open */
+    uint16_t claim; /* of several: what the gate shows once this one has it, see WHORL__CLAIM. 0: it is alone */
+    bool listed;    /* under the lock */
+};
+
+/* What a gate shows when waiter `index` of several has claimed it: odd, as no address of a task is, and not WHORL__LATCH_OPEN. */
+#define WHORL__CLAIM(index)      ((uint16_t)((index)*4 + 5))
+#define WHORL__CLAIM_INDEX(gate) (((uint32_t)(gate)-5) / 4)
+
+static inline void whorl__waiters_lock(struct whorl__waiters *l)
+{
+    whorl__spin_lock((struct whorl__spinlock *)&l->locked);
+}
+
+static inline void whorl__waiters_unlock(struct whorl__waiters *l)
+{
+    whorl__spin_unlock((struct whorl__spinlock *)&l->locked);
+}
+
+/* Makes `me` the waiter of the calling task, or thread; W1's gate. `call`, a public function that may suspend, aborts in a no-suspend
+ * region. */
+static inline void whorl__waiter_init(struct whorl__waiter *me, const char *call)
+{
+    struct whorl__worker *w = whorl__worker();
+    struct whorl_task *t = w ? w->current : NULL;
+
+    me->task = t;
+    me->item = NULL;
+    me->awake = 0;
+    me->claim = 0;
+    me->listed = false;
+    if (!t)
+        return;
+    if (__builtin_expect(t->traits & WHORL__NO_SUSPEND, 0))
+        whorl__must_not_suspend(t, call);
+    whorl__store_relaxed(&t->gate, (uintptr_t)0);
+}
+
+/* With the lock. */
+static inline void whorl__waiters_append(struct whorl__waiters *l, struct whorl__waiter *me)
+{
+    me->next = NULL;
+    me->before = l->last;
+    if (l->last)
+        l->last->next = me;
+    else
+        l->first = me;
+    l->last = me;
+    me->listed = true;
+}
+
+/* With the lock. */
+static inline void whorl__waiters_remove(struct whorl__waiters *l, struct whorl__waiter *me)
+{
+    if (me->before)
+        me->before->next = me->next;
+    else
+        l->first = me->next;
+    if (me->next)
+        me->next->before = me->before;
+    else
+        l->last = me->before;
+    me->listed = false;
+}
+
+/* M1, with the lock: takes the first waiter that can be had off the list, and appends it to a chain, by way of the chain's end, that is to
+ * be opened without the lock. NULL: there is none. What is handed over is to be put in place before the lock is left. */
+struct whorl__waiter *whorl__waiters_claim(struct whorl__waiters *l, struct whorl__waiter ***end);
+
+/* M2, without the lock. Any thread. */
+void whorl__waiters_open(struct whorl__waiter *chain);
+
+/* W2 for a thread: blocks it until its gate is open. */
+void whorl__waiter_block(struct whorl__waiter *me);
+
+/* W3. False: somebody has claimed it. */
+bool whorl__waiter_withdraw(struct whorl__waiters *l, struct whorl__waiter *me);
+
+/* W2, W3. Called with the lock and with `me` on the list; leaves the lock. 0: it was claimed, and by a claim all is there that was to
+ * be handed over. Else the error that the wait ended with: it is off the list. `reason` and `object` are for dumps. Inline, as
+ * whorl__leave is. */
+__attribute__((always_inline)) static inline int whorl__waiter_wait(struct whorl__waiters *l, struct whorl__waiter *me,
+                                                                    const char *reason, const void *object)
+{
+    struct whorl_task *t = me->task;
+
+    whorl__waiters_unlock(l);
+    if (__builtin_expect(!t, 0)) {
+        whorl__waiter_block(me);
+        return 0;
+    }
+    while (!whorl__gate_wait(whorl__worker(), t, reason, (uintptr_t)object))
+        if (whorl__cancel_pending(t) && whorl__waiter_withdraw(l, me))
+            return whorl__cancel_take(t);
+    return 0;
+}
+
+#endif
