@@ -485,7 +485,7 @@ static intptr_t grow(void *arg)
 {
     struct leaf *l = arg, below[3];
     struct whorl_scope s;
-    int err, alive;
+    int err;
 
     l->tree->alive++;
     if (choose(l, 3) == 0)
@@ -496,12 +496,10 @@ static intptr_t grow(void *arg)
             whorl_scope_shield(&s);
         if (choose(l, 3) == 0)
             whorl_scope_deadline(&s, whorl_after(WHORL_MS(choose(l, 12))));
-        alive = 0;
         for (unsigned i = 0, n = choose(l, 4); i < n; i++) {
             below[i] = (struct leaf){.tree = l->tree, .in = &s, .depth = l->depth - 1};
             err = whorl_scope_spawn(&s, grow, &below[i]);
             CHECK(err == 0 || (err == -ECANCELED && whorl_scope_cancelled(&s)));
-            alive += err == 0;
         }
         if (choose(l, 6) == 0)
             whorl_scope_cancel(&s, NULL);
