@@ -37,6 +37,16 @@ static inline void whorl__fence_seq_cst(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* The same, right after a read-modify-write that is sequentially consistent: on x86 that is a full fence itself. */
+static inline void whorl__fence_after_change(void)
+{
+#if defined(__x86_64__)
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 /* Keeps the compiler, not the CPU, from moving memory accesses over it: the cheap side of a membarrier(2) pair. */
 static inline void whorl__fence_compiler(void)
 {

@@ -286,20 +286,6 @@ static inline void whorl__begin_wait(struct whorl__worker *w, struct whorl_task 
     whorl__store_relaxed(&t->interrupted, false);
 }
 
-void whorl__publish_gate(struct whorl__worker *w, struct whorl_task *t);
-
-/* Waits once at the task's own gate, which it has closed before others learnt of it (runtime/waiter.h). False: the gate is still closed, and
- * there may be a request to stop waiting. */
-__attribute__((always_inline)) static inline bool whorl__gate_wait(struct whorl__worker *w, struct whorl_task *t,
-                                                                   const char *reason, uintptr_t object)
-{
-    whorl__store_relaxed(&t->wait_latch, &t->gate);
-    whorl__begin_wait(w, t, WHORL__WAIT_LATCH, reason, object);
-    whorl__leave(w, t, whorl__publish_gate);
-    /* Acquire: pairs with the exchange of who has opened or claimed it. */
-    return whorl__load_acquire(&t->gate) & 1;
-}
-
 /* Waits until *latch is opened. 0, or the error above. `reason` and `object` are for dumps. Only WHORL__WAIT_LATCH can be
  * cancelled. */
 int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latch, const char *reason, uintptr_t object,

@@ -8,12 +8,12 @@
  *   C3  tries to take T out of there; if that      T3  reads T->cancel; if a bit is set, does as C3
  *       succeeds, wakes it
  *
- * C1 and T2 are sequentially consistent read-modify-writes or are followed by a full fence, so C sees T's wait or T sees C's bit,
+ * C1 and T2 are followed by a full fence, so C sees T's wait or T sees C's bit,
  * or both: then taking T out succeeds once only. Between C2 and C3 T may have been woken, and may wait again for something else or
  * even have ended, its record being used anew (whoever cancels holds a handle, so that it cannot have ended; the timer of a
  * deadline holds none). So C3 may interrupt a wait that C1 was not meant for. Every wait therefore checks, when it was interrupted,
  * whether there is a bit to be consumed, and goes back to waiting if not. */
-#include "runtime/scheduler.h"
+#include "runtime/waiter.h"
 #include <errno.h>
 #include <stddef.h>
 #include <whorl/time.h>
@@ -69,13 +69,13 @@ int whorl__cancel_consume(struct whorl_task *t)
     return err;
 }
 
-/* T3 */
+/* T3. After a full fence; its partner is the one in whorl__interrupt. */
 static void check_cancel(struct whorl_task *t)
 {
     uint32_t bits;
 
     whorl__pause_at(WAIT_T3);
-    bits = whorl__load_seq_cst(&t->cancel);
+    bits = whorl__load_relaxed(&t->cancel);
     if (__builtin_expect(bits != 0, 0) && (!(bits & WHORL__SHIELDED) || bits & WHORL__SCOPE))
         whorl__interrupt(t);
 }
@@ -138,8 +138,10 @@ static bool await(struct whorl__worker *w, struct whorl_task *t, uintptr_t *latc
 /* T2 for a latch. */
 static void publish_latch(struct whorl__worker *w, struct whorl_task *t)
 {
-    if (await(w, t, whorl__load_relaxed(&t->wait_latch)))
-        check_cancel(t);
+    if (!await(w, t, whorl__load_relaxed(&t->wait_latch)))
+        return;
+    whorl__fence_after_change();
+    check_cancel(t);
 }
 
 /* T2 for a gate, W2 of runtime/waiter.h. */
@@ -149,10 +151,12 @@ void whorl__publish_gate(struct whorl__worker *w, struct whorl_task *t)
 
     whorl__pause_at(WAIT_T2);
     /* Release: pairs with the exchange of whoever opens or claims it, who may then run the task. */
-    if (whorl__cas_seq_cst(&t->gate, &expected, (uintptr_t)t))
+    if (whorl__cas_seq_cst(&t->gate, &expected, (uintptr_t)t)) {
+        whorl__fence_after_change();
         check_cancel(t);
-    else
+    } else {
         whorl__ready_here(w, t);
+    }
 }
 
 /* A latch that must be waited for may lie on a stack: cancellers, who may come late, never see it. */

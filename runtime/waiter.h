@@ -103,6 +103,21 @@ struct whorl__waiter *whorl__waiters_claim(struct whorl__waiters *l, struct whor
 /* M2, without the lock. Any thread. */
 void whorl__waiters_open(struct whorl__waiter *chain);
 
+/* W2's commit. */
+void whorl__publish_gate(struct whorl__worker *w, struct whorl_task *t);
+
+/* Waits once at the task's own gate, which it has closed before others learnt of it (runtime/waiter.h). False: the gate is still closed, and
+ * there may be a request to stop waiting. */
+__attribute__((always_inline)) static inline bool whorl__gate_wait(struct whorl__worker *w, struct whorl_task *t,
+                                                                   const char *reason, uintptr_t object)
+{
+    whorl__store_relaxed(&t->wait_latch, &t->gate);
+    whorl__begin_wait(w, t, WHORL__WAIT_LATCH, reason, object);
+    whorl__leave(w, t, whorl__publish_gate);
+    /* Acquire: pairs with the exchange of who has opened or claimed it. */
+    return whorl__load_acquire(&t->gate) & 1;
+}
+
 /* W2 for a thread: blocks it until its gate is open. */
 void whorl__waiter_block(struct whorl__waiter *me);
 

@@ -46,7 +46,8 @@
 #define whorl__cas_seq_cst(p, expected, v) MODEL_CAS_AS(p, expected, v, MODEL_SEQ_CST)
 
 /* A function there, a macro here: the place that matters is its caller. */
-#define whorl__fence_seq_cst() model_fence(MODEL_SITE("fence", MODEL_FENCE, MODEL_SEQ_CST, ""))
+#define whorl__fence_seq_cst()      model_fence(MODEL_SITE("fence", MODEL_FENCE, MODEL_SEQ_CST, ""))
+#define whorl__fence_after_change() model_fence(MODEL_SITE("fence after change", MODEL_FENCE, MODEL_SEQ_CST, ""))
 
 static inline void whorl__fence_compiler(void)
 {
