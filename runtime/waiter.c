@@ -71,14 +71,14 @@ void whorl__waiter_block(struct whorl__waiter *me)
         syscall(SYS_futex, &me->awake, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 }
 
-bool whorl__waiter_withdraw(struct whorl__waiters *l, struct whorl__waiter *me)
+bool whorl__waiter_withdraw(struct whorl__waiters *lock, struct whorl__waiters *l, struct whorl__waiter *me)
 {
     bool listed;
 
-    whorl__waiters_lock(l);
+    whorl__waiters_lock(lock);
     listed = me->listed;
     if (listed)
         whorl__waiters_remove(l, me);
-    whorl__waiters_unlock(l);
+    whorl__waiters_unlock(lock);
     return listed;
 }

@@ -25,7 +25,11 @@
 #define WHORL_RUNTIME_WAITER_H
 
 #include "runtime/scheduler.h"
+#include <whorl/task.h>
 #include <whorl/waiters.h>
+
+/* Calls that did not have to wait, for each of which the worker's budget goes down by one. */
+#define WHORL__TURNS 16
 
 struct whorl__waiter {
     struct whorl__waiter *next, *before; /* in the list, under its lock; `next` also in a chain of those to be woken, M's own */
@@ -50,23 +54,46 @@ static inline void whorl__waiters_unlock(struct whorl__waiters *l)
     whorl__spin_unlock((struct whorl__spinlock *)&l->locked);
 }
 
-/* Makes `me` the waiter of the calling task, or thread; W1's gate. `call`, a public function that may suspend, aborts in a no-suspend
- * region. */
-static inline void whorl__waiter_init(struct whorl__waiter *me, const char *call)
+/* The calling task, NULL on a thread that runs none, and its worker in *w. `call`, a public function that may suspend, aborts in a
+ * no-suspend region. */
+static inline struct whorl_task *whorl__caller_may_suspend(const char *call, struct whorl__worker **w)
 {
-    struct whorl__worker *w = whorl__worker();
-    struct whorl_task *t = w ? w->current : NULL;
+    struct whorl_task *t;
 
+    *w = whorl__worker();
+    t = *w ? (*w)->current : NULL;
+    if (__builtin_expect(t && t->traits & WHORL__NO_SUSPEND, 0))
+        whorl__must_not_suspend(t, call);
+    return t;
+}
+
+/* Makes `me` the waiter of the task `t`, the calling one, or, NULL, of the calling thread; W1's gate. */
+static inline void whorl__waiter_begin(struct whorl__waiter *me, struct whorl_task *t)
+{
     me->task = t;
     me->item = NULL;
     me->awake = 0;
     me->claim = 0;
     me->listed = false;
-    if (!t)
-        return;
-    if (__builtin_expect(t->traits & WHORL__NO_SUSPEND, 0))
-        whorl__must_not_suspend(t, call);
-    whorl__store_relaxed(&t->gate, (uintptr_t)0);
+    if (__builtin_expect(t != NULL, 1))
+        whorl__store_relaxed(&t->gate, (uintptr_t)0);
+}
+
+/* Both of the above. */
+static inline void whorl__waiter_init(struct whorl__waiter *me, const char *call)
+{
+    struct whorl__worker *w;
+
+    whorl__waiter_begin(me, whorl__caller_may_suspend(call, &w));
+}
+
+/* A call that may suspend did not have to, on worker `w`, or NULL. Now and then it lets others run all the same: a task whose calls never
+ * wait would keep its worker for ever. What such a call costs is much less than a switch, so that it takes several to use up the worker's
+ * budget by one. */
+static inline void whorl__went_on(struct whorl__worker *w)
+{
+    if (__builtin_expect(w && ++w->turns % WHORL__TURNS == 0, 0) && w->current && --w->budget <= 0)
+        whorl_yield();
 }
 
 /* With the lock. */
@@ -121,26 +148,34 @@ __attribute__((always_inline)) static inline bool whorl__gate_wait(struct whorl_
 /* W2 for a thread: blocks it until its gate is open. */
 void whorl__waiter_block(struct whorl__waiter *me);
 
-/* W3. False: somebody has claimed it. */
-bool whorl__waiter_withdraw(struct whorl__waiters *l, struct whorl__waiter *me);
+/* W3. False: somebody has claimed it. The lock is that of `l`, or, for an object with several lists, of the one that guards them all. */
+bool whorl__waiter_withdraw(struct whorl__waiters *lock, struct whorl__waiters *l, struct whorl__waiter *me);
 
 /* W2, W3. Called with the lock and with `me` on the list; leaves the lock. 0: it was claimed, and by a claim all is there that was to
  * be handed over. Else the error that the wait ended with: it is off the list. `reason` and `object` are for dumps. Inline, as
  * whorl__leave is. */
-__attribute__((always_inline)) static inline int whorl__waiter_wait(struct whorl__waiters *l, struct whorl__waiter *me,
-                                                                    const char *reason, const void *object)
+__attribute__((always_inline)) static inline int whorl__waiter_wait_under(struct whorl__waiters *lock, struct whorl__waiters *l,
+                                                                          struct whorl__waiter *me, const char *reason,
+                                                                          const void *object)
 {
     struct whorl_task *t = me->task;
 
-    whorl__waiters_unlock(l);
+    whorl__waiters_unlock(lock);
     if (__builtin_expect(!t, 0)) {
         whorl__waiter_block(me);
         return 0;
     }
     while (!whorl__gate_wait(whorl__worker(), t, reason, (uintptr_t)object))
-        if (whorl__cancel_pending(t) && whorl__waiter_withdraw(l, me))
+        if (whorl__cancel_pending(t) && whorl__waiter_withdraw(lock, l, me))
             return whorl__cancel_take(t);
     return 0;
+}
+
+/* The same where the list has a lock of its own. */
+__attribute__((always_inline)) static inline int whorl__waiter_wait(struct whorl__waiters *l, struct whorl__waiter *me,
+                                                                    const char *reason, const void *object)
+{
+    return whorl__waiter_wait_under(l, l, me, reason, object);
 }
 
 #endif

@@ -35,6 +35,7 @@ struct whorl__worker {
     struct whorl_task *records;    /* free task records, and how many */
     uint32_t record_count;
     int budget;     /* switches left until the loop looks at everything else; 0 at all times when simulated */
+    uint32_t turns; /* calls of tasks that might have waited and did not, see whorl__went_on */
     int handoffs;   /* times in a row that a task that ended went straight on to its joiner */
     bool searching; /* counted in runtime->searching */
     bool prompt;    /* a task that computes stands back: what the others submit is not to wait for it to do so again */

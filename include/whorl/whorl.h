@@ -4,6 +4,7 @@
 #define WHORL_WHORL_H
 
 #include <whorl/base.h>
+#include <whorl/channel.h>
 #include <whorl/file.h>
 #include <whorl/fork.h>
 #include <whorl/group.h>
