@@ -39,8 +39,10 @@ WHORL_API int whorl_channel_send(struct whorl_channel *channel, const void *item
  * nothing to receive. Callable from OS threads, which block. */
 WHORL_API WHORL_MUST_USE int whorl_channel_recv(struct whorl_channel *channel, void *item);
 
-/* The same without waiting: -EAGAIN: it would have to. Never suspend. Callable from anywhere. */
+/* Sends if it can be done without waiting. Returns as whorl_channel_send, or -EAGAIN. Never suspends. Callable from anywhere. */
 WHORL_API WHORL_MUST_USE int whorl_channel_try_send(struct whorl_channel *channel, const void *item);
+
+/* Receives likewise. Returns as whorl_channel_recv, or -EAGAIN. Never suspends. Callable from anywhere. */
 WHORL_API WHORL_MUST_USE int whorl_channel_try_recv(struct whorl_channel *channel, void *item);
 
 /* Closes it: nothing more can be sent, and what it holds can still be received. Whoever waits to send or to receive gets -EPIPE. A second call
