@@ -21,12 +21,12 @@ bool whorl__channel_init(struct whorl_channel *c, size_t size, size_t stride, si
     return true;
 }
 
-void whorl__channel_fini(struct whorl_channel *c, const char *call)
+void whorl__channel_fini(struct whorl_channel *c, const struct whorl__waiter *other, const char *call)
 {
     bool waited;
 
     whorl__channel_lock(c);
-    waited = c->receivers.first || c->senders.first;
+    waited = c->receivers.first || c->senders.first || other;
     whorl__channel_unlock(c);
     if (waited)
         whorl__misuse("%s was given one that somebody waits for: close it and let those who wait end before", call);
@@ -99,7 +99,7 @@ void whorl_channel_destroy(struct whorl_channel *c)
 {
     if (!c)
         return;
-    whorl__channel_fini(c, "whorl_channel_destroy");
+    whorl__channel_fini(c, NULL, "whorl_channel_destroy");
     free(c);
 }
 

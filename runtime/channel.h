@@ -39,8 +39,8 @@ struct whorl_channel {
 
 /* `room` slots now, up to `capacity` later. False: no memory. */
 bool whorl__channel_init(struct whorl_channel *c, size_t size, size_t stride, size_t room, size_t capacity);
-/* Frees the buffer. Aborts when somebody waits; `call` is the public function. */
-void whorl__channel_fini(struct whorl_channel *c, const char *call);
+/* Frees the buffer. Aborts when somebody waits, as a sender, a receiver, or, if not NULL, as `other`; `call` is the public function. */
+void whorl__channel_fini(struct whorl_channel *c, const struct whorl__waiter *other, const char *call);
 /* Makes room for more. With the lock, which it leaves meanwhile. 0: look again; -ENOMEM. */
 int whorl__channel_grow(struct whorl_channel *c);
 /* Closes it, with the lock: appends those to be woken to a chain. */

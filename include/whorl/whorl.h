@@ -12,6 +12,7 @@
 #include <whorl/net.h>
 #include <whorl/parallel.h>
 #include <whorl/pin.h>
+#include <whorl/queue.h>
 #include <whorl/run.h>
 #include <whorl/scope.h>
 #include <whorl/signal.h>
