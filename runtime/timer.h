@@ -14,6 +14,7 @@
 enum whorl__timer_kind {
     WHORL__TIMER_RECORD, /* a task's record: its sleep or its deadline */
     WHORL__TIMER_SCOPE,  /* a scope: its deadline */
+    WHORL__TIMER_GATE,   /* a task's record: the time that it selects over, besides what else may open its gate */
 };
 
 /* struct whorl__timer is in whorl/scope.h. When it is due stands in its slot of the heap. */

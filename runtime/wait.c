@@ -13,6 +13,7 @@
  * even have ended, its record being used anew (whoever cancels holds a handle, so that it cannot have ended; the timer of a
  * deadline holds none). So C3 may interrupt a wait that C1 was not meant for. Every wait therefore checks, when it was interrupted,
  * whether there is a bit to be consumed, and goes back to waiting if not. */
+#include "runtime/select.h"
 #include "runtime/waiter.h"
 #include <errno.h>
 #include <stddef.h>
@@ -273,6 +274,20 @@ static bool deadline_due(struct whorl__timers *h, struct whorl_task *t, whorl_ns
     return true;
 }
 
+static struct whorl_task *task_of_sleep(struct whorl__timer *timer)
+{
+    return CONTAINER_OF(timer, struct whorl_task, sleep);
+}
+
+/* The time that a task selects over has come. Under the heap's lock, so that it is this wait's gate and no later one's: the task stops the timer
+ * before it goes on. True: it was parked, and is ours now. */
+static bool gate_due(struct whorl__timer *timer)
+{
+    bool parked;
+
+    return whorl__gate_claim(task_of_sleep(timer), WHORL__CLAIM_TIME, &parked) && parked;
+}
+
 static void fire(struct whorl__worker *w, struct whorl__timer *timer)
 {
     if (timer->kind == WHORL__TIMER_SCOPE) {
@@ -280,11 +295,23 @@ static void fire(struct whorl__worker *w, struct whorl__timer *timer)
     } else if (whorl__is_deadline(timer)) {
         whorl__interrupt(whorl__task_of_deadline(timer));
     } else {
-        struct whorl_task *t = CONTAINER_OF(timer, struct whorl_task, sleep);
+        struct whorl_task *t = task_of_sleep(timer);
 
         whorl__store_relaxed(&t->state, WHORL__READY);
         whorl__queue(w, t);
     }
+}
+
+/* With the heap's lock: `timer` is due. True: it is to be fired without it. */
+static bool prepare(struct whorl__timers *h, struct whorl__timer *timer, whorl_ns now)
+{
+    if (timer->kind == WHORL__TIMER_SCOPE)
+        whorl__scope_expiring(timer);
+    else if (timer->kind == WHORL__TIMER_GATE)
+        return gate_due(timer);
+    else if (whorl__is_deadline(timer))
+        return deadline_due(h, whorl__task_of_deadline(timer), now);
+    return true;
 }
 
 void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h)
@@ -292,16 +319,13 @@ void whorl__timers_expire(struct whorl__worker *w, struct whorl__timers *h)
     struct whorl__timer *timer;
 
     do {
-        bool hit = true;
+        bool hit;
 
         whorl__spin_lock(&h->lock);
         timer = whorl__timers_due(h, w->now);
-        if (timer && timer->kind == WHORL__TIMER_SCOPE)
-            whorl__scope_expiring(timer);
-        else if (timer && whorl__is_deadline(timer))
-            hit = deadline_due(h, whorl__task_of_deadline(timer), w->now);
+        hit = timer && prepare(h, timer, w->now);
         whorl__spin_unlock(&h->lock);
-        if (timer && hit) {
+        if (hit) {
             whorl__pause_at(WAIT_FIRE);
             whorl__count(&w->stats.timers_fired, 1);
             fire(w, timer);

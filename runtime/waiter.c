@@ -4,19 +4,28 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Of several: the gate is the decision. With the lock of the list. */
-static bool claim_gate(struct whorl__waiter *waiter)
+bool whorl__gate_claim(struct whorl_task *t, uint16_t claim, bool *parked)
 {
-    struct whorl_task *t = waiter->task;
     uintptr_t seen = whorl__load_relaxed(&t->gate);
 
     do
         if (seen & 1)
-            return false; /* another one has it */
+            return false;
     /* Release of what is to be read with it, acquire of the task's registers; partners: whorl__gate_wait, publish_gate. */
-    while (!whorl__cas_seq_cst(&t->gate, &seen, (uintptr_t)waiter->claim));
-    if (seen)
-        whorl__ready(t);
+    while (!whorl__cas_seq_cst(&t->gate, &seen, (uintptr_t)claim));
+    *parked = seen != 0;
+    return true;
+}
+
+/* Of several: the gate is the decision. With the lock of the list, which the task takes before it goes on. */
+static bool claim_gate(struct whorl__waiter *waiter)
+{
+    bool parked;
+
+    if (!whorl__gate_claim(waiter->task, waiter->claim, &parked))
+        return false;
+    if (parked)
+        whorl__ready(waiter->task);
     return true;
 }
 

@@ -31,15 +31,6 @@
 /* Calls that did not have to wait, for each of which the worker's budget goes down by one. */
 #define WHORL__TURNS 16
 
-struct whorl__waiter {
-    struct whorl__waiter *next, *before; /* in the list, under its lock; `next` also in a chain of those to be woken, M's own */
-    struct whorl_task *task;             /* who waits; NULL: an OS thread. Constant */
-    void *item;                          /* the object's: what is handed over, or where to */
-    uint32_t awake;                      /* a thread's gate, a futex: 0 closed, 1 open */
-    uint16_t claim; /* of several: what the gate shows once this one has it, see WHORL__CLAIM. 0: it is alone */
-    bool listed;    /* under the lock */
-};
-
 /* What a gate shows when waiter `index` of several has claimed it: odd, as no address of a task is, and not WHORL__LATCH_OPEN. */
 #define WHORL__CLAIM(index)      ((uint16_t)((index)*4 + 5))
 #define WHORL__CLAIM_INDEX(gate) (((uint32_t)(gate)-5) / 4)
@@ -126,6 +117,10 @@ static inline void whorl__waiters_remove(struct whorl__waiters *l, struct whorl_
 /* M1, with the lock: takes the first waiter that can be had off the list, and appends it to a chain, by way of the chain's end, that is to
  * be opened without the lock. NULL: there is none. What is handed over is to be put in place before the lock is left. */
 struct whorl__waiter *whorl__waiters_claim(struct whorl__waiters *l, struct whorl__waiter ***end);
+
+/* Claims the gate of `t`, which waits for several, by `claim`: what came true. False: another one has it. If *parked the task is to be made
+ * ready, by whorl__ready, as the last thing. */
+bool whorl__gate_claim(struct whorl_task *t, uint16_t claim, bool *parked);
 
 /* M2, without the lock. Any thread. */
 void whorl__waiters_open(struct whorl__waiter *chain);

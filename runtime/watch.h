@@ -4,10 +4,7 @@
 #define WHORL_RUNTIME_WATCH_H
 
 #include "runtime/scheduler.h"
-
-struct whorl__watch {
-    void (*ended)(struct whorl__watch *watch); /* on the worker where the task ended, whose record may be gone */
-};
+#include <whorl/waiters.h>
 
 /* What tells a watch in a latch from a task; both are aligned. */
 #define WHORL__LATCH_WATCH ((uintptr_t)4)

@@ -15,6 +15,7 @@
 #include <whorl/queue.h>
 #include <whorl/run.h>
 #include <whorl/scope.h>
+#include <whorl/select.h>
 #include <whorl/signal.h>
 #include <whorl/task.h>
 #include <whorl/time.h>

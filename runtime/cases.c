@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* What can be selected over: sending to a channel, receiving from one, and joining a task. Times are in select.c. */
+#include "runtime/channel.h"
+#include "runtime/select.h"
+#include "runtime/watch.h"
+#include <stddef.h>
+
+/* Channels, and the queues that begin with one. */
+
+/* With the lock: does somebody wait in a list besides the task itself, which may select over both sides of a channel? He may have been served
+ * elsewhere by now; whoever attempts it finds out. */
+static bool anyone_else(const struct whorl__waiters *l, const struct whorl_task *t)
+{
+    const struct whorl__waiter *waiter = l->first;
+
+    while (waiter && waiter->task == t)
+        waiter = waiter->next;
+    return waiter != NULL;
+}
+
+/* With the lock, which it leaves. */
+static int stand_unless(bool possible, struct whorl_channel *c, struct whorl__waiters *side, struct whorl_case *self)
+{
+    if (!possible) {
+        self->waiter.item = whorl__channel_place(c, self->item);
+        whorl__waiters_append(side, &self->waiter);
+    }
+    whorl__channel_unlock(c);
+    return possible;
+}
+
+/* The lock is taken even if somebody else has taken the place away: he may be at it still, see runtime/waiter.h. */
+static void leave_side(struct whorl_channel *c, struct whorl__waiters *side, struct whorl_case *self, bool chosen)
+{
+    whorl__channel_lock(c);
+    if (self->waiter.listed)
+        whorl__waiters_remove(side, &self->waiter);
+    whorl__channel_unlock(c);
+    if (chosen)
+        self->result = self->waiter.item ? 0 : -EPIPE;
+}
+
+static bool attempt_send(struct whorl_case *self)
+{
+    self->result = whorl__channel_try_send(self->object, self->item);
+    return self->result != -EAGAIN;
+}
+
+static int stand_to_send(struct whorl_case *self)
+{
+    struct whorl_channel *c = self->object;
+
+    whorl__channel_lock(c);
+    return stand_unless(c->closed || c->length < c->capacity || anyone_else(&c->receivers, self->waiter.task), c, &c->senders,
+                        self);
+}
+
+static void leave_senders(struct whorl_case *self, bool chosen)
+{
+    struct whorl_channel *c = self->object;
+
+    leave_side(c, &c->senders, self, chosen);
+}
+
+static bool attempt_recv(struct whorl_case *self)
+{
+    self->result = whorl__channel_try_recv(self->object, self->item);
+    return self->result != -EAGAIN;
+}
+
+static int stand_to_recv(struct whorl_case *self)
+{
+    struct whorl_channel *c = self->object;
+
+    whorl__channel_lock(c);
+    return stand_unless(c->closed || c->length > 0 || anyone_else(&c->senders, self->waiter.task), c, &c->receivers, self);
+}
+
+static void leave_receivers(struct whorl_case *self, bool chosen)
+{
+    struct whorl_channel *c = self->object;
+
+    leave_side(c, &c->receivers, self, chosen);
+}
+
+const struct whorl__case_kind whorl__case_kind_send = {.attempt = attempt_send, .stand = stand_to_send, .leave = leave_senders};
+const struct whorl__case_kind whorl__case_kind_recv = {.attempt = attempt_recv, .stand = stand_to_recv, .leave = leave_receivers};
+
+/* Tasks. */
+
+/* The end of one: what whorl_join does then. */
+static bool take_result(struct whorl_case *self)
+{
+    struct whorl_task *t = self->object;
+    intptr_t *result = self->item;
+
+    if (result)
+        *result = t->result;
+    whorl__record_put(whorl__worker(), t);
+    self->result = 0;
+    return true;
+}
+
+static bool attempt_join(struct whorl_case *self)
+{
+    struct whorl__worker *w;
+    struct whorl_task *t = self->object, *me = whorl__self("whorl_select", &w);
+
+    whorl__check_handle(t, "whorl_select");
+    if (t == me || t == me->root) {
+        self->result = -EDEADLK;
+        return true;
+    }
+    if (__builtin_expect(whorl__runtime_of(t) != w->runtime, 0))
+        whorl__misuse(
+            "whorl_select was given a task of another runtime to join: join it there, or on a thread with whorl_runtime_join");
+    /* Acquire: pairs with the exchange that opens it; the result is visible. */
+    return whorl__load_acquire(&t->latch) == WHORL__LATCH_OPEN && take_result(self);
+}
+
+static void task_ended(struct whorl__watch *watch)
+{
+    struct whorl_case *self = (struct whorl_case *)(void *)((char *)watch - offsetof(struct whorl_case, watch));
+    struct whorl_task *t = self->waiter.task;
+    bool parked, claimed = whorl__gate_claim(t, self->waiter.claim, &parked);
+
+    whorl__store_release(&self->over, 1u); /* the last touch of the case; pairs with the acquire in leave_task */
+    if (claimed && parked)
+        whorl__ready(t);
+}
+
+static int stand_by_task(struct whorl_case *self)
+{
+    whorl__store_relaxed(&self->over, 0u);
+    self->watch.ended = task_ended;
+    return !whorl__watch(self->object, &self->watch, "whorl_select");
+}
+
+static void leave_task(struct whorl_case *self, bool chosen)
+{
+    if (!whorl__unwatch(self->object, &self->watch))
+        while (!whorl__load_acquire(&self->over))
+            sched_yield(); /* whoever has taken the watch out of the latch is about to call it */
+    if (chosen)
+        take_result(self);
+}
+
+const struct whorl__case_kind whorl__case_kind_join = {.attempt = attempt_join, .stand = stand_by_task, .leave = leave_task};
