@@ -4,6 +4,7 @@
 #include "runtime/current.h"
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/random.h>
@@ -101,6 +102,16 @@ WHORL__OPAQUE int whorl__sys_signalfd(const int *signals, size_t count)
             return -errno;
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : fd;
+}
+
+WHORL__OPAQUE int whorl__sys_poll(int fd, int events)
+{
+    struct pollfd p = {.fd = fd, .events = (short)events};
+    int n = poll(&p, 1, 0);
+
+    if (n < 0)
+        return errno == EINTR ? 0 : -errno;
+    return p.revents & POLLNVAL ? -EBADF : p.revents;
 }
 
 WHORL__OPAQUE ssize_t whorl__sys_read(int fd, void *buffer, size_t size)

@@ -22,6 +22,7 @@ ssize_t whorl__sys_recv(int fd, void *buffer, size_t size, int flags);
 ssize_t whorl__sys_send(int fd, const void *buffer, size_t size, int flags);
 ssize_t whorl__sys_read_at_nowait(int fd, void *buffer, size_t size, int64_t offset);
 int whorl__sys_signalfd(const int *signals, size_t count);
+int whorl__sys_poll(int fd, int events); /* without waiting: the events that it has, 0: none */
 ssize_t whorl__sys_read(int fd, void *buffer, size_t size);
 /* Gives the CPU away, or sleeps: blocks the thread. */
 void whorl__sys_pause(whorl_ns duration);
