@@ -91,3 +91,11 @@ bool whorl__waiter_withdraw(struct whorl__waiters *lock, struct whorl__waiters *
     whorl__waiters_unlock(lock);
     return listed;
 }
+
+void whorl__waiter_wait_surely(struct whorl__waiter *me, const char *reason, const void *object)
+{
+    if (me->task)
+        whorl__latch_wait(whorl__worker(), me->task, &me->task->gate, reason, (uintptr_t)object, WHORL__WAIT_SYNC);
+    else
+        whorl__waiter_block(me);
+}

@@ -45,6 +45,14 @@ static inline void whorl__waiters_unlock(struct whorl__waiters *l)
     whorl__spin_unlock((struct whorl__spinlock *)&l->locked);
 }
 
+/* Has everybody left the lock who wrote, under it, what the caller has just read by an acquire? Then that one, M perhaps, touches the
+ * object no more, and the caller may go on, and free it, without having taken the lock. */
+static inline bool whorl__waiters_unlocked(const struct whorl__waiters *l)
+{
+    return whorl__load_acquire(&l->locked) ==
+           0; /* pairs with the release in whorl__waiters_unlock: nothing of it comes after this */
+}
+
 /* The calling task, NULL on a thread that runs none, and its worker in *w. `call`, a public function that may suspend, aborts in a
  * no-suspend region. */
 static inline struct whorl_task *whorl__caller_may_suspend(const char *call, struct whorl__worker **w)
@@ -146,23 +154,34 @@ void whorl__waiter_block(struct whorl__waiter *me);
 /* W3. False: somebody has claimed it. The lock is that of `l`, or, for an object with several lists, of the one that guards them all. */
 bool whorl__waiter_withdraw(struct whorl__waiters *lock, struct whorl__waiters *l, struct whorl__waiter *me);
 
-/* W2, W3. Called with the lock and with `me` on the list; leaves the lock. 0: it was claimed, and by a claim all is there that was to
- * be handed over. Else the error that the wait ended with: it is off the list. `reason` and `object` are for dumps. Inline, as
- * whorl__leave is. */
+/* W2. Without the lock. True: it was claimed, and all is there that was to be handed over. False: it is to end early, unless somebody
+ * claims it before it is off the list (W3). `reason` and `object` are for dumps. Inline, as whorl__leave is. */
+__attribute__((always_inline)) static inline bool whorl__waiter_park(struct whorl__waiter *me, const char *reason,
+                                                                     const void *object)
+{
+    struct whorl_task *t = me->task;
+
+    if (__builtin_expect(!t, 0)) {
+        whorl__waiter_block(me);
+        return true;
+    }
+    do
+        if (whorl__gate_wait(whorl__worker(), t, reason, (uintptr_t)object))
+            return true;
+    while (!whorl__cancel_pending(t));
+    return false;
+}
+
+/* W2, W3. Called with the lock and with `me` on the list; leaves the lock. 0: it was claimed. Else the error that the wait ended with:
+ * it is off the list. */
 __attribute__((always_inline)) static inline int whorl__waiter_wait_under(struct whorl__waiters *lock, struct whorl__waiters *l,
                                                                           struct whorl__waiter *me, const char *reason,
                                                                           const void *object)
 {
-    struct whorl_task *t = me->task;
-
     whorl__waiters_unlock(lock);
-    if (__builtin_expect(!t, 0)) {
-        whorl__waiter_block(me);
-        return 0;
-    }
-    while (!whorl__gate_wait(whorl__worker(), t, reason, (uintptr_t)object))
-        if (whorl__cancel_pending(t) && whorl__waiter_withdraw(lock, l, me))
-            return whorl__cancel_take(t);
+    while (!whorl__waiter_park(me, reason, object))
+        if (whorl__waiter_withdraw(lock, l, me))
+            return whorl__cancel_take(me->task);
     return 0;
 }
 
@@ -172,5 +191,8 @@ __attribute__((always_inline)) static inline int whorl__waiter_wait(struct whorl
 {
     return whorl__waiter_wait_under(l, l, me, reason, object);
 }
+
+/* W2 for what must be had: waits until it was claimed, whatever requests to stop there are. Without the lock. */
+void whorl__waiter_wait_surely(struct whorl__waiter *me, const char *reason, const void *object);
 
 #endif

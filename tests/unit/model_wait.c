@@ -410,7 +410,7 @@ static int leave_early(struct thing *thing)
     whorl__waiters_append(&thing->waiters, &me);
     whorl__waiters_unlock(&thing->waiters);
     if (!whorl__gate_wait(&worker, task, "", 0))
-        whorl__waiter_withdraw(&thing->waiters, &me);
+        whorl__waiter_withdraw(&thing->waiters, &thing->waiters, &me);
     return 0;
 }
 
