@@ -11,6 +11,7 @@
 #include <whorl/fork.h>
 #include <whorl/group.h>
 #include <whorl/inspect.h>
+#include <whorl/mutex.h>
 #include <whorl/net.h>
 #include <whorl/parallel.h>
 #include <whorl/pin.h>
