@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How a wait ends: runtime/wait.c and waiter.c as they are. A task waits for a latch, or in a list, twice; another thread brings what it
- * waits for, a third cancels it. Leaving is a sleep of the model, being made ready a wake-up: whoever wakes a task too often, or for a wait
+ * waits for, a third cancels it. Leaving is a sleep of the model, being made ready a wake-up: whoever wakes it too often, or for a wait
  * that is over, or never, is found out. */
 #define whorl__leave      scheduler_leave
 #define whorl__ready_here scheduler_ready_here
@@ -16,8 +16,8 @@ static struct whorl__worker worker;
 static struct whorl__runtime runtime;
 static struct whorl__port port;
 static struct whorl__record_slab slab __attribute__((aligned(WHORL__RECORD_SLAB_BYTES)));
-static struct whorl_task *const task = &slab.tasks[0], *const other = &slab.tasks[1]; /* the one that ends */
-static bool parked, ready; /* the task has left; it was made ready since */
+static struct whorl_task *const sleeper = &slab.tasks[0], *const other = &slab.tasks[1]; /* the one that ends */
+static bool away, ready; /* the sleeper has left; it was made ready since */
 
 _Noreturn static void die(const char *what)
 {
@@ -29,7 +29,7 @@ _Noreturn static void die(const char *what)
 static struct whorl__worker *whorl__leave(struct whorl__worker *w, struct whorl_task *t, whorl__commit commit)
 {
     ready = false;
-    parked = true;
+    away = true;
     model_data_write(t);
     commit(w, t);
     model_sleep(0);
@@ -48,9 +48,9 @@ static void whorl__ready_here(struct whorl__worker *w, struct whorl_task *t)
 
 void whorl__ready(struct whorl_task *t)
 {
-    model_expect(t == task && parked && !ready, "who made it ready had it alone");
+    model_expect(t == sleeper && away && !ready, "who made it ready had it alone");
     ready = true;
-    parked = false;
+    away = false;
     model_data_write(t);
     model_wake(0);
 }
@@ -232,16 +232,16 @@ static void set_up(void)
     runtime.ops = &ops;
     worker.runtime = &runtime;
     worker.port = &port;
-    worker.current = task;
+    worker.current = sleeper;
     worker.budget = 1000;
-    parked = ready = false;
+    away = ready = false;
     seen[0] = seen[1] = false;
-    model_word(&task->cancel, sizeof task->cancel);
-    model_word(&task->wait, sizeof task->wait);
-    model_word(&task->wait_latch, sizeof task->wait_latch);
-    model_word(&task->gate, sizeof task->gate);
+    model_word(&sleeper->cancel, sizeof sleeper->cancel);
+    model_word(&sleeper->wait, sizeof sleeper->wait);
+    model_word(&sleeper->wait_latch, sizeof sleeper->wait_latch);
+    model_word(&sleeper->gate, sizeof sleeper->gate);
     model_word(&other->latch, sizeof other->latch);
-    model_data(task);
+    model_data(sleeper);
     model_data(other);
     for (int i = 0; i < 2; i++) {
         model_lock(&things[i].waiters.locked);
@@ -254,7 +254,7 @@ static int wait_for_thing(struct thing *thing)
     struct whorl__waiter me;
     int err;
 
-    if ((err = whorl__cancel_take(task)) != 0)
+    if ((err = whorl__cancel_take(sleeper)) != 0)
         return err;
     whorl__waiter_init(&me, "");
     whorl__waiters_lock(&thing->waiters);
@@ -282,8 +282,8 @@ static void make_true(struct thing *thing)
 
 static void cancel(void)
 {
-    whorl__or_seq_cst(&task->cancel, (uint8_t)WHORL__CANCEL);
-    whorl__interrupt(task);
+    whorl__or_seq_cst(&sleeper->cancel, (uint8_t)WHORL__CANCEL);
+    whorl__interrupt(sleeper);
 }
 
 static void wait_for_things(int index)
@@ -304,7 +304,7 @@ static void wait_for_things(int index)
 
 static void after_things(void)
 {
-    int cancelled = (results[0] == -ECANCELED) + (results[1] == -ECANCELED) + (whorl__load_relaxed(&task->cancel) != 0);
+    int cancelled = (results[0] == -ECANCELED) + (results[1] == -ECANCELED) + (whorl__load_relaxed(&sleeper->cancel) != 0);
 
     model_expect(cancelled <= 1, "it is cancelled once");
     for (int i = 0; i < 2; i++)
@@ -314,7 +314,7 @@ static void after_things(void)
 static void after_cancelled_things(void)
 {
     after_things();
-    model_expect((results[0] == -ECANCELED) + (results[1] == -ECANCELED) + (whorl__load_relaxed(&task->cancel) != 0) == 1,
+    model_expect((results[0] == -ECANCELED) + (results[1] == -ECANCELED) + (whorl__load_relaxed(&sleeper->cancel) != 0) == 1,
                  "the request is not lost");
 }
 
@@ -324,8 +324,8 @@ static void wait_for_end(int index)
     struct whorl_task *waiter;
 
     if (index == 0) {
-        results[0] = whorl__latch_wait(&worker, task, &other->latch, "", 0, WHORL__WAIT_LATCH);
-        results[1] = whorl__latch_wait(&worker, task, &other->latch, "", 0, WHORL__WAIT_SYNC);
+        results[0] = whorl__latch_wait(&worker, sleeper, &other->latch, "", 0, WHORL__WAIT_LATCH);
+        results[1] = whorl__latch_wait(&worker, sleeper, &other->latch, "", 0, WHORL__WAIT_SYNC);
         model_data_read(other);
     } else if (index == 1) {
         model_data_write(other);
@@ -340,7 +340,7 @@ static void wait_for_end(int index)
 static void after_end(void)
 {
     model_expect(results[1] == 0, "a sync is not cancelled");
-    model_expect((results[0] == -ECANCELED) != (whorl__load_relaxed(&task->cancel) != 0), "the request is not lost");
+    model_expect((results[0] == -ECANCELED) != (whorl__load_relaxed(&sleeper->cancel) != 0), "the request is not lost");
 }
 
 /* Nothing else ends the wait: a request that is not seen leaves it waiting for ever. */
@@ -355,14 +355,14 @@ static void be_stopped(int index)
 static void be_stopped_joining(int index)
 {
     if (index == 0)
-        results[0] = whorl__latch_wait(&worker, task, &other->latch, "", 0, WHORL__WAIT_LATCH);
+        results[0] = whorl__latch_wait(&worker, sleeper, &other->latch, "", 0, WHORL__WAIT_LATCH);
     else
         cancel();
 }
 
 static void after_stopped(void)
 {
-    model_expect(results[0] == -ECANCELED && whorl__load_relaxed(&task->cancel) == 0, "the request ends the wait");
+    model_expect(results[0] == -ECANCELED && whorl__load_relaxed(&sleeper->cancel) == 0, "the request ends the wait");
 }
 
 const struct model_scenario model_scenarios[] = {
@@ -409,7 +409,7 @@ static int leave_early(struct thing *thing)
     }
     whorl__waiters_append(&thing->waiters, &me);
     whorl__waiters_unlock(&thing->waiters);
-    if (!whorl__gate_wait(&worker, task, "", 0))
+    if (!whorl__gate_wait(&worker, sleeper, "", 0))
         whorl__waiter_withdraw(&thing->waiters, &thing->waiters, &me);
     return 0;
 }
@@ -418,7 +418,7 @@ static void be_hasty(int index)
 {
     if (index == 0) {
         leave_early(&things[0]);
-        whorl__store_relaxed(&task->cancel, (uint8_t)0);
+        whorl__store_relaxed(&sleeper->cancel, (uint8_t)0);
         results[0] = results[1] = wait_for_thing(&things[1]);
         seen[0] = seen[1] = things[1].true_now;
     } else {
@@ -435,14 +435,14 @@ const struct model_scenario model_mistakes[] = {
 const struct model_excuse model_excuses[] = {
     {"await: cas latch", "acq_rel", "that whorl__fence_after_change follows it says that it is sequentially consistent"},
     {"whorl__publish_gate: cas &t->gate", "acq_rel", "likewise"},
-    {"await: cas latch", "release", "if it fails, the task acquires when it looks at the latch again"},
+    {"await: cas latch", "release", "if it fails, the sleeper acquires when it looks at the latch again"},
     {"whorl__publish_gate: cas &t->gate", "release", "likewise, at the gate"},
     {"whorl__latch_open: exchange latch", "acq_rel", "one order for all that is done to latches: it costs nothing"},
     {"whorl__interrupt: cas latch", "acq_rel", "likewise"},
     {"whorl__interrupt: cas latch", "acquire",
-     "likewise; who interrupts has nothing to tell but the bit, which the task finds set"},
+     "likewise; who interrupts has nothing to tell but the bit, which the sleeper finds set"},
     {"whorl__cancel_consume: and &t->cancel", NULL, "the bit is all there is: nothing else is read or written by it"},
-    {"cancel: or &task->cancel", NULL, "the fence in whorl__interrupt orders it"},
+    {"cancel: or &sleeper->cancel", NULL, "the fence in whorl__interrupt orders it"},
     {NULL, NULL, NULL},
 };
 
