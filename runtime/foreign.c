@@ -90,6 +90,17 @@ int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
     return 0;
 }
 
+void whorl_runtime_hold(struct whorl_runtime *runtime)
+{
+    whorl__add_seq_cst(&((struct whorl__runtime *)runtime)->outside, 1);
+}
+
+void whorl_runtime_release(struct whorl_runtime *runtime)
+{
+    if (whorl__add_seq_cst(&((struct whorl__runtime *)runtime)->outside, (uint32_t)-1) == 0) /* the last touch of the runtime */
+        whorl__misuse("whorl_runtime_release was called more often than whorl_runtime_hold: release once what was held once");
+}
+
 void whorl__foreign_close(struct whorl__runtime *rt)
 {
     whorl__spin_lock(&rt->inbox.lock);

@@ -397,17 +397,34 @@ bool whorl__fail_stackless(struct whorl__worker *w)
     return false;
 }
 
-/* Nobody has anything to do: moves the clock to where somebody has. */
+/* Have other threads left something since the workers looked? */
+static bool anything_from_outside(const struct whorl__runtime *rt)
+{
+    bool any = !whorl__fifo_empty(&rt->inbox);
+
+    for (int i = 0; i < rt->worker_count && !any; i++)
+        any = !whorl__fifo_empty(&rt->workers[i].mailbox);
+    return any;
+}
+
+/* Nobody has anything to do: moves the clock to where somebody has. What is to come from other threads is looked at before what has come:
+ * they leave it first, then go. */
 static void pass_time(struct whorl__runtime *rt)
 {
+    uint32_t outside = whorl__load_seq_cst(&rt->outside), joiners = whorl__load_seq_cst(&rt->joiners);
+    bool expected = outside || whorl__load_seq_cst(&rt->visitors) != joiners;
     whorl_ns next = WHORL_NEVER;
 
+    if (outside > joiners || anything_from_outside(rt)) {
+        sched_yield(); /* what another thread does takes no time here */
+        return;
+    }
     for (int i = 0; i < rt->worker_count; i++)
         if (rt->workers[i].timers.next < next)
             next = rt->workers[i].timers.next;
     if (rt->ops->wait(rt->reactor, rt->workers[0].port, next))
         return;
-    if (whorl__load_seq_cst(&rt->outside) || whorl__load_seq_cst(&rt->visitors) != whorl__load_seq_cst(&rt->joiners)) {
+    if (expected) {
         sched_yield(); /* another thread is about to wake a task or to spawn one */
         return;
     }

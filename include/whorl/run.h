@@ -74,6 +74,22 @@ WHORL_API WHORL_MUST_USE struct whorl_task *whorl_runtime_spawn_at(struct whorl_
  * it aborts, use whorl_join there. */
 WHORL_API int whorl_runtime_join(struct whorl_task *task, intptr_t *result);
 
+/* Tells `runtime` that something outside of it, a thread that whorl knows nothing of, is going to wake one of its tasks, by setting a
+ * future for instance; until whorl_runtime_release has been called as often, which that thread does when it has done so. Both may be
+ * called in tasks of the runtime and from any OS thread. While it is held
+ *
+ * - the runtime does not end: its whorl_run does not return;
+ * - tasks that wait are not taken for a deadlock, and those that wait for memory go on waiting;
+ * - with the null reactor the virtual clock stands still when no task can run, as long as there are more holds than threads in
+ *   whorl_runtime_join: what happens outside takes no time there. So deadlines do not pass meanwhile.
+ *
+ * Never suspends. */
+WHORL_API void whorl_runtime_hold(struct whorl_runtime *runtime);
+
+/* Ends what one whorl_runtime_hold began, which it must not do for more than there are: that aborts. Once nothing holds it any more the
+ * runtime may end at once. Never suspends. */
+WHORL_API void whorl_runtime_release(struct whorl_runtime *runtime);
+
 WHORL_END_DECLS
 
 #endif

@@ -9,6 +9,7 @@
 #include <whorl/fd.h>
 #include <whorl/file.h>
 #include <whorl/fork.h>
+#include <whorl/future.h>
 #include <whorl/group.h>
 #include <whorl/inspect.h>
 #include <whorl/mutex.h>
