@@ -4,10 +4,27 @@
 #include "io/sys.h"
 #include "runtime/current.h"
 #include "runtime/fatal.h"
+#include "runtime/foreign.h"
 #include "runtime/runtime.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Reads the options, and makes a reactor for them, to be freed by free(3). */
+static int prepare(const struct whorl_options *options, struct whorl__config *config, struct whorl__reactor **reactor)
+{
+    int err = whorl__config_read(config, options);
+
+    if (err)
+        return err;
+    if (!config->seed)
+        config->seed = whorl__sys_random() >> 1; /* fits WHORL_SEED */
+    *reactor = strcmp(config->reactor, "null") == 0 ? whorl__null_new(config) : whorl__uring_new(config);
+    if (*reactor)
+        return 0;
+    whorl__say("no memory for a reactor");
+    return -ENOMEM;
+}
 
 intptr_t whorl_run(whorl_fn main_fn, void *arg, const struct whorl_options *options)
 {
@@ -20,17 +37,38 @@ intptr_t whorl_run(whorl_fn main_fn, void *arg, const struct whorl_options *opti
         whorl__say("whorl_run was called inside a task: use whorl_spawn, or call it on a thread of its own");
         return -EDEADLK;
     }
-    err = whorl__config_read(&config, options);
+    err = prepare(options, &config, &reactor);
     if (err)
         return err;
-    if (!config.seed)
-        config.seed = whorl__sys_random() >> 1; /* fits WHORL_SEED */
-    reactor = strcmp(config.reactor, "null") == 0 ? whorl__null_new(&config) : whorl__uring_new(&config);
-    if (!reactor) {
-        whorl__say("no memory for a reactor");
-        return -ENOMEM;
-    }
     err = whorl__runtime_run(&config, reactor, main_fn, arg, &result);
     free(reactor);
     return err ? err : result;
+}
+
+int whorl_runtime_create(const struct whorl_options *options, struct whorl_runtime **runtime)
+{
+    struct whorl__config config;
+    struct whorl__reactor *reactor;
+    struct whorl__runtime *rt;
+    int err = prepare(options, &config, &reactor);
+
+    if (err)
+        return err;
+    err = whorl__runtime_create(&config, reactor, &rt);
+    if (err)
+        free(reactor);
+    else
+        *runtime = (struct whorl_runtime *)rt;
+    return err;
+}
+
+void whorl_runtime_close(struct whorl_runtime *runtime)
+{
+    struct whorl__runtime *rt = (struct whorl__runtime *)runtime;
+
+    whorl__foreign_check(rt, "whorl_runtime_close");
+    if (whorl__load_seq_cst(&rt->runs))
+        whorl__misuse(
+            "whorl_runtime_close was called while a whorl_runtime_run of that runtime was under way: let it return first");
+    free(whorl__runtime_close(rt));
 }

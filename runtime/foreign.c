@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/foreign.h"
+#include "runtime/inspect.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <whorl/run.h>
 
 /* The futex is the half of the latch that tells its values apart. */
 static uint32_t *futex_of(uintptr_t *latch)
@@ -34,14 +37,41 @@ static bool admit(struct whorl__runtime *rt)
     return open;
 }
 
-struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg,
-                                          const struct whorl_spawn_options *options, const char *where)
+void whorl__foreign_start_last(struct whorl__runtime *rt, struct whorl_task *t)
 {
-    struct whorl__runtime *rt = (struct whorl__runtime *)runtime;
+    whorl__spin_lock(&rt->inbox.lock);
+    rt->closed = true;
+    whorl__store_relaxed(&rt->posted, rt->posted + 1);
+    whorl__spin_unlock(&rt->inbox.lock);
+    whorl__ready(t);
+}
+
+static void check_runtime(const struct whorl__runtime *rt, const char *call)
+{
+    if (!rt)
+        whorl__misuse("%s was given no runtime", call);
+    if (!whorl__inspect_knows(rt))
+        whorl__misuse("%s was given a runtime that has ended, or is none: use one until its whorl_run returns, or from "
+                      "whorl_runtime_create to whorl_runtime_close",
+                      call);
+}
+
+void whorl__foreign_check(const struct whorl__runtime *rt, const char *call)
+{
+    struct whorl__worker *w = whorl__worker();
+
+    if (w && w->current)
+        whorl__misuse(
+            "%s was called in a task, whose worker it would block: spawn a task and join it, or call it on another thread", call);
+    check_runtime(rt, call);
+}
+
+static struct whorl_task *spawn(struct whorl__runtime *rt, whorl_fn fn, void *arg, const struct whorl_spawn_options *options,
+                                const char *where, int *err)
+{
     struct whorl_task *t;
 
-    if (!rt || !fn)
-        whorl__misuse("whorl_runtime_spawn was given no %s", rt ? "function" : "runtime");
+    *err = -ENOMEM;
     whorl__add_seq_cst(&rt->visitors, 1);
     t = whorl__task_new(rt, NULL, fn, arg, options, where);
     whorl__pause_at(FOREIGN_ADMIT);
@@ -49,6 +79,7 @@ struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_f
         whorl__pin_end(t);
         whorl__record_put_outside(t);
         t = NULL;
+        *err = -ECANCELED;
     }
     if (t && !t->bound && options && options->worker)
         whorl__ready_there(rt, options->worker - 1, t);
@@ -59,6 +90,28 @@ struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_f
         whorl__runtime_spawned_late(rt, t);
     whorl__add_seq_cst(&rt->visitors, (uint32_t)-1); /* the last touch of the runtime */
     return t;
+}
+
+struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg,
+                                          const struct whorl_spawn_options *options, const char *where)
+{
+    struct whorl__runtime *rt = (struct whorl__runtime *)runtime;
+    int err;
+
+    check_runtime(rt, "whorl_runtime_spawn");
+    if (!fn)
+        whorl__misuse("whorl_runtime_spawn was given no function");
+    return spawn(rt, fn, arg, options, where, &err);
+}
+
+/* The thread is in the latch. */
+static void wait_for(struct whorl__runtime *rt, struct whorl_task *t)
+{
+    if (rt->played)
+        whorl__runtime_play(rt, &t->latch);
+    /* Acquire: pairs with the exchange in finish (task.c); the result is visible. */
+    while (whorl__load_acquire(&t->latch) != WHORL__LATCH_OPEN)
+        syscall(SYS_futex, futex_of(&t->latch), FUTEX_WAIT_PRIVATE, WHORL__LATCH_THREAD, NULL, NULL, 0);
 }
 
 int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
@@ -79,9 +132,7 @@ int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
             "whorl_runtime_join was given the handle of task \"%s\" (spawned at %s), which is being joined or was detached",
             whorl__name_of(t), t->where);
     whorl__pause_at(FOREIGN_WAIT);
-    /* Acquire: pairs with the exchange in finish (task.c); the result is visible. */
-    while (whorl__load_acquire(&t->latch) != WHORL__LATCH_OPEN)
-        syscall(SYS_futex, futex_of(&t->latch), FUTEX_WAIT_PRIVATE, WHORL__LATCH_THREAD, NULL, NULL, 0);
+    wait_for(rt, t);
     if (result)
         *result = t->result;
     whorl__record_put_outside(t);
@@ -90,13 +141,33 @@ int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
     return 0;
 }
 
+int whorl_runtime_run_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg, intptr_t *result, const char *where)
+{
+    struct whorl__runtime *rt = (struct whorl__runtime *)runtime;
+    struct whorl_spawn_options options = {.size = sizeof options, .name = "main"};
+    struct whorl_task *t;
+    int err;
+
+    whorl__foreign_check(rt, "whorl_runtime_run");
+    if (!fn)
+        whorl__misuse("whorl_runtime_run was given no function");
+    whorl__add_seq_cst(&rt->runs, 1);
+    t = spawn(rt, fn, arg, &options, where, &err);
+    if (t)
+        err = whorl_runtime_join(t, result);
+    whorl__add_seq_cst(&rt->runs, (uint32_t)-1); /* the last touch of the runtime */
+    return err;
+}
+
 void whorl_runtime_hold(struct whorl_runtime *runtime)
 {
+    check_runtime((struct whorl__runtime *)runtime, "whorl_runtime_hold");
     whorl__add_seq_cst(&((struct whorl__runtime *)runtime)->outside, 1);
 }
 
 void whorl_runtime_release(struct whorl_runtime *runtime)
 {
+    check_runtime((struct whorl__runtime *)runtime, "whorl_runtime_release");
     if (whorl__add_seq_cst(&((struct whorl__runtime *)runtime)->outside, (uint32_t)-1) == 0) /* the last touch of the runtime */
         whorl__misuse("whorl_runtime_release was called more often than whorl_runtime_hold: release once what was held once");
 }
@@ -110,6 +181,6 @@ void whorl__foreign_close(struct whorl__runtime *rt)
 
 void whorl__foreign_drain(struct whorl__runtime *rt)
 {
-    while (whorl__load_seq_cst(&rt->visitors) || whorl__load_seq_cst(&rt->outside))
+    while (whorl__load_seq_cst(&rt->visitors) || whorl__load_seq_cst(&rt->runs) || whorl__load_seq_cst(&rt->outside))
         sched_yield();
 }

@@ -8,6 +8,12 @@
 /* Wakes the thread that waits on the latch, that of a task of this runtime. The latch may have become another's: waking a thread in vain is harmless. */
 void whorl__foreign_wake(struct whorl__runtime *rt, uintptr_t *latch);
 
+/* Queues a new task, on a thread that is no worker, and refuses others from now on. */
+void whorl__foreign_start_last(struct whorl__runtime *rt, struct whorl_task *t);
+
+/* Aborts: `call`, a public function, was called in a task, or with what is no runtime (any more). */
+void whorl__foreign_check(const struct whorl__runtime *rt, const char *call);
+
 /* Refuses tasks from other threads from now on. */
 void whorl__foreign_close(struct whorl__runtime *rt);
 

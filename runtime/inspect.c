@@ -13,6 +13,7 @@
 #define RUNTIMES_MAX 64
 
 static struct whorl__runtime *runtimes[RUNTIMES_MAX]; /* atomic */
+static uint32_t unlisted;                             /* those beyond that, atomic */
 static uint32_t readers;                              /* dumps under way, atomic */
 
 static struct whorl__spinlock signal_lock; /* guards the two below */
@@ -55,21 +56,33 @@ void whorl__inspect_register(struct whorl__runtime *rt)
         if (whorl__cas_acq_rel(&runtimes[i], &none, rt))
             return;
     }
+    whorl__add_relaxed(&unlisted, 1);
 }
 
 void whorl__inspect_unregister(struct whorl__runtime *rt)
 {
-    for (int i = 0; i < RUNTIMES_MAX; i++) {
+    bool listed = false;
+
+    for (int i = 0; i < RUNTIMES_MAX && !listed; i++) {
         struct whorl__runtime *expected = rt;
 
-        if (whorl__cas_seq_cst(&runtimes[i], &expected, NULL))
-            break;
+        listed = whorl__cas_seq_cst(&runtimes[i], &expected, NULL);
     }
+    if (!listed)
+        whorl__add_relaxed(&unlisted, (uint32_t)-1);
     /* Store of the slot, then load of the count; a dump counts itself, then loads the slots: one of the two sees the other. */
     while (whorl__load_seq_cst(&readers))
         sched_yield();
     if (rt->config.dump_on_sigquit)
         want_sigquit(-1);
+}
+
+bool whorl__inspect_knows(const struct whorl__runtime *rt)
+{
+    for (int i = 0; i < RUNTIMES_MAX; i++)
+        if (whorl__load_relaxed(&runtimes[i]) == rt)
+            return true;
+    return whorl__load_relaxed(&unlisted) > 0; /* it may be one of them */
 }
 
 /* Text for write(2). Full: it is written out. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which runtimes there are, for dumps that are asked for from outside. */
+/* Which runtimes there are, for dumps that are asked for from outside, and for who is given one. */
 #ifndef WHORL_RUNTIME_INSPECT_H
 #define WHORL_RUNTIME_INSPECT_H
 
@@ -7,6 +7,8 @@
 
 /* From here on dumps show the runtime; with config.dump_on_sigquit SIGQUIT writes one. */
 void whorl__inspect_register(struct whorl__runtime *rt);
+/* Is it one that is registered? An address that is used again is. */
+bool whorl__inspect_knows(const struct whorl__runtime *rt);
 /* Returns when no dump looks at it any more. */
 void whorl__inspect_unregister(struct whorl__runtime *rt);
 

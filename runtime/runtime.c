@@ -180,6 +180,7 @@ static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *c
     rt->reactor = reactor;
     rt->ops = reactor->ops;
     rt->worker_count = config->workers;
+    pthread_mutex_init(&rt->turn, NULL);
     rt->asymmetric = config->workers == 1 || rt->ops->simulated ||
                      (!(config->disable & WHORL__DISABLE_MEMBARRIER) && whorl__membarrier_register());
     rt->watch = config->workers > 1 && !rt->ops->simulated && !(config->disable & WHORL__DISABLE_WATCHER);
@@ -194,35 +195,36 @@ static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *c
 
 static void fini_runtime(struct whorl__runtime *rt)
 {
+    pthread_mutex_destroy(&rt->turn);
     fini_workers(rt, rt->worker_count);
     fini_records(rt);
     whorl__deques_free(rt);
     whorl__stack_pool_fini(&rt->stacks);
 }
 
-static int make_main(struct whorl__runtime *rt, whorl_fn fn, void *arg)
+static int make_main(struct whorl__runtime *rt, const char *name, whorl_fn fn, void *arg, const char *where)
 {
-    struct whorl_spawn_options options = {.size = sizeof options, .name = "main"};
+    struct whorl_spawn_options options = {.size = sizeof options, .name = name};
 
-    rt->main = whorl__task_new(rt, &rt->workers[0], fn, arg, &options, "whorl_run");
-    if (rt->main && whorl__lend_stack(&rt->workers[0], rt->main)) {
-        whorl__store_relaxed(&rt->main->latch, (uintptr_t)WHORL__LATCH_DETACHED); /* nobody else joins it */
+    rt->main = whorl__task_new(rt, &rt->workers[0], fn, arg, &options, where);
+    if (rt->main) {
+        whorl__store_relaxed(&rt->main->latch, (uintptr_t)WHORL__LATCH_DETACHED); /* nobody joins it */
         return 0;
     }
     whorl__say("no memory for the first task");
     return -ENOMEM;
 }
 
-static void join_threads(struct whorl__runtime *rt, int count)
+static void join_threads(struct whorl__runtime *rt, int first, int end)
 {
-    for (int i = 1; i < count; i++)
+    for (int i = first; i < end; i++)
         pthread_join(rt->workers[i].thread, NULL);
 }
 
-/* Starts the other workers' threads. They find nothing to do yet: main is queued when all are there. */
-static int start_threads(struct whorl__runtime *rt)
+/* Starts threads for the workers from `first` on. They find nothing to do yet. */
+static int start_threads(struct whorl__runtime *rt, int first)
 {
-    for (int i = 1; i < rt->worker_count && !rt->ops->simulated; i++) {
+    for (int i = first; i < rt->worker_count && !rt->ops->simulated; i++) {
         int err = pthread_create(&rt->workers[i].thread, NULL, thread_main, &rt->workers[i]);
 
         if (err) {
@@ -230,50 +232,67 @@ static int start_threads(struct whorl__runtime *rt)
                        strerror(err));
             whorl__store_relaxed(&rt->stop, 1);
             whorl__wake_all(rt);
-            join_threads(rt, i);
+            join_threads(rt, first, i);
             return -err;
         }
     }
     return 0;
 }
 
+/* What a thread was before it became a worker for a while. */
+struct lent {
+    cpu_set_t cpus;
+    bool pinned;
+    uint64_t control;
+    int slack;
+};
+
+static void lend_thread(struct whorl__runtime *rt, struct lent *before)
+{
+    before->pinned = rt->config.pin && sched_getaffinity(0, sizeof before->cpus, &before->cpus) == 0;
+    before->control = whorl__context_control();
+    before->slack = set_timer_slack(TIMER_SLACK);
+    if (before->pinned)
+        pin_thread(0);
+    whorl__overflow_thread_init();
+    whorl__set_worker(&rt->workers[0]);
+    for (int i = 0; i < (rt->ops->simulated ? rt->worker_count : 1); i++)
+        whorl__context_init_thread(&rt->workers[i].context);
+}
+
+static void return_thread(const struct lent *before)
+{
+    whorl__context_set_control(before->control);
+    whorl__set_worker(NULL);
+    whorl__overflow_thread_fini();
+    set_timer_slack(before->slack);
+    if (before->pinned)
+        sched_setaffinity(0, sizeof before->cpus, &before->cpus);
+}
+
+/* The calling thread is the first worker, or all of them, until the runtime stops. */
 static void run_main(struct whorl__runtime *rt)
 {
     struct whorl__worker *w = &rt->workers[0];
-    cpu_set_t before;
-    bool pinned = rt->config.pin && sched_getaffinity(0, sizeof before, &before) == 0;
-    uint64_t control = whorl__context_control();
-    int slack = set_timer_slack(TIMER_SLACK);
+    struct lent before;
 
-    if (pinned)
-        pin_thread(0);
-    whorl__overflow_thread_init();
-    whorl__set_worker(w);
-    whorl__context_init_thread(&w->context);
+    lend_thread(rt, &before);
     whorl__count(&w->stats.spawned, 1);
     whorl__store_relaxed(&rt->main->state, WHORL__READY);
     whorl__runq_push(&w->ready, rt->main);
     if (rt->ops->simulated) {
-        for (int i = 1; i < rt->worker_count; i++)
-            whorl__context_init_thread(&rt->workers[i].context);
-        whorl__simulate(rt);
+        whorl__simulate(rt, NULL);
     } else {
         whorl__work(w);
-        join_threads(rt, rt->worker_count);
+        join_threads(rt, 1, rt->worker_count);
     }
-    whorl__context_set_control(control);
-    whorl__set_worker(NULL);
-    whorl__overflow_thread_fini();
-    set_timer_slack(slack);
-    if (pinned)
-        sched_setaffinity(0, sizeof before, &before);
+    return_thread(&before);
 }
 
-int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor *reactor, whorl_fn main_fn, void *arg,
-                       intptr_t *result)
+/* A runtime whose workers have yet to start, and whose main is there but not queued. */
+static int new_runtime(const struct whorl__config *config, struct whorl__reactor *reactor, struct whorl__runtime **out)
 {
     struct whorl__runtime *rt = aligned_alloc(_Alignof(struct whorl__runtime), sizeof *rt);
-    bool watched;
     int err;
 
     if (!rt) {
@@ -286,21 +305,89 @@ int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor
         return err;
     }
     whorl__inspect_register(rt);
-    watched = whorl__overflow_install(running) == 0; /* else overflows end in a plain SIGSEGV */
-    err = make_main(rt, main_fn, arg);
+    rt->watched_overflows = whorl__overflow_install(running) == 0; /* else overflows end in a plain SIGSEGV */
+    *out = rt;
+    return 0;
+}
+
+static void free_runtime(struct whorl__runtime *rt)
+{
+    if (rt->watched_overflows)
+        whorl__overflow_uninstall();
+    whorl__inspect_unregister(rt);
+    fini_runtime(rt);
+    free(rt);
+}
+
+int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor *reactor, whorl_fn main_fn, void *arg,
+                       intptr_t *result)
+{
+    struct whorl__runtime *rt;
+    int err = new_runtime(config, reactor, &rt);
+
+    if (err)
+        return err;
+    err = make_main(rt, "main", main_fn, arg, "whorl_run");
+    if (!err && !whorl__lend_stack(&rt->workers[0], rt->main)) {
+        whorl__say("no memory for the stack of the first task");
+        err = -ENOMEM;
+    }
     if (!err)
-        err = start_threads(rt);
+        err = start_threads(rt, 1);
     if (!err) {
         run_main(rt);
         *result = rt->result;
         whorl__foreign_drain(rt);
     }
-    if (watched)
-        whorl__overflow_uninstall();
-    whorl__inspect_unregister(rt);
-    fini_runtime(rt);
-    free(rt);
+    free_runtime(rt);
     return err;
+}
+
+/* Its end is that of the runtime, as the end of main is for whorl_run. */
+static intptr_t end_runtime(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+int whorl__runtime_create(const struct whorl__config *config, struct whorl__reactor *reactor, struct whorl__runtime **out)
+{
+    int err = new_runtime(config, reactor, out);
+
+    if (err)
+        return err;
+    (*out)->played = reactor->ops->simulated;
+    err = make_main(*out, "close", end_runtime, NULL, "whorl_runtime_close");
+    if (!err)
+        err = start_threads(*out, 0);
+    if (err)
+        free_runtime(*out);
+    return err;
+}
+
+void whorl__runtime_play(struct whorl__runtime *rt, const uintptr_t *until)
+{
+    struct lent before;
+
+    pthread_mutex_lock(&rt->turn);
+    lend_thread(rt, &before);
+    whorl__simulate(rt, until);
+    return_thread(&before);
+    pthread_mutex_unlock(&rt->turn);
+}
+
+struct whorl__reactor *whorl__runtime_close(struct whorl__runtime *rt)
+{
+    struct whorl__reactor *reactor = rt->reactor;
+
+    whorl__foreign_start_last(rt, rt->main);
+    if (rt->played)
+        whorl__runtime_play(rt, NULL);
+    else
+        join_threads(rt, 0, rt->worker_count);
+    whorl__foreign_drain(rt);
+    free_runtime(rt);
+    return reactor;
 }
 
 int whorl_workers(void)

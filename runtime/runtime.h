@@ -10,6 +10,17 @@
 int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor *reactor, whorl_fn main_fn, void *arg,
                        intptr_t *result);
 
+/* Starts a runtime whose workers have threads of their own, with this configuration and this reactor. Simulated ones are played by those
+ * who wait for their tasks from outside. 0 or -errno, as above. */
+int whorl__runtime_create(const struct whorl__config *config, struct whorl__reactor *reactor, struct whorl__runtime **out);
+
+/* The calling thread, which is no worker, plays all workers of such a simulated one until the latch, that of a task, is open, or until
+ * it stops. One thread at a time does, the others wait. */
+void whorl__runtime_play(struct whorl__runtime *rt, const uintptr_t *until);
+
+/* Ends what whorl__runtime_create started and frees it, but for its reactor, which it returns. */
+struct whorl__reactor *whorl__runtime_close(struct whorl__runtime *rt);
+
 /* Main has returned: no more tasks from other threads, and the exit policy takes hold. On a worker. */
 void whorl__runtime_end(struct whorl__runtime *rt);
 

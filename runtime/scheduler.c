@@ -444,9 +444,10 @@ static bool anyone_bound_ready(const struct whorl__runtime *rt)
     return false;
 }
 
-void whorl__simulate(struct whorl__runtime *rt)
+void whorl__simulate(struct whorl__runtime *rt, const uintptr_t *until)
 {
-    while (!whorl__load_relaxed(&rt->stop)) {
+    /* Acquire: pairs with the exchange in finish (task.c). */
+    while (!whorl__load_relaxed(&rt->stop) && !(until && whorl__load_acquire(until) == WHORL__LATCH_OPEN)) {
         uint32_t first = rt->ops->choose(rt->reactor, rt->workers[0].port, (uint32_t)rt->worker_count);
         bool busy = false;
 

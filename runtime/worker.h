@@ -88,7 +88,10 @@ struct whorl__runtime {
     struct whorl__worker *workers; /* an array */
     bool asymmetric;               /* membarrier(2) stands in for the wakers' fence, see scheduler.c */
     bool watch;                    /* there is to be a watcher, see idle.c */
-    struct whorl_task *main;       /* NULL once it has ended */
+    bool watched_overflows;        /* overflow.c counts us */
+    bool played;                   /* simulated, and nobody's for good: who waits from outside plays the workers meanwhile */
+    pthread_mutex_t turn;          /* held by who does */
+    struct whorl_task *main;       /* whose end is the runtime's; NULL once it has ended */
     intptr_t result;               /* main's */
 
     struct whorl__stack_pool stacks;
@@ -112,6 +115,7 @@ struct whorl__runtime {
     uint32_t outside;                                            /* things under way on other threads that will wake a task */
     uint32_t visitors;                                           /* other threads inside a call on this runtime */
     uint32_t joiners;                                            /* those of them that wait for a task */
+    uint32_t runs;                                               /* those in whorl_runtime_run */
     uint64_t withdrawn;                                          /* operations that were submitted and then withdrawn */
 
     /* Forks. `aside`: deques whose tasks are parked; under aside_lock, anyone reads the first. The rest under deque_lock. */

@@ -7,9 +7,9 @@
 
 WHORL_BEGIN_DECLS
 
-/* What happens to tasks that are left when main returns. None is ever dropped. */
+/* What happens to tasks that are left when main returns, or the runtime is closed. None is ever dropped. */
 enum whorl_exit {
-    WHORL_EXIT_JOIN = 0, /* whorl_run waits until they have ended */
+    WHORL_EXIT_JOIN = 0, /* whorl_run, or whorl_runtime_close, waits until they have ended */
     WHORL_EXIT_CANCEL    /* they are cancelled, every later wait of theirs too, then waited for */
 };
 
@@ -56,21 +56,51 @@ WHORL_API int whorl_worker(void);
 /* The name of the reactor in use: "uring" or "null". Never suspends. Aborts outside a task. */
 WHORL_API const char *whorl_reactor(void);
 
-/* The calling task's runtime, to be handed to threads that are not its workers. Valid until its whorl_run returns; the caller
- * sees to it that no thread uses it later. Never suspends. Aborts outside a task. */
+/* The calling task's runtime, to be handed to threads that are not its workers. Valid until its whorl_run returns, or until it is
+ * closed; the caller sees to it that no thread uses it later. What is given one that has ended aborts when it is noticed. Never
+ * suspends. Aborts outside a task. */
 WHORL_API struct whorl_runtime *whorl_runtime(void);
+
+/* Starts a runtime that stays until it is closed, and stores its handle in *runtime: for programs whose own threads have tasks done now
+ * and then. All its workers have threads of their own, which sleep while there is nothing to do. `options` as for whorl_run.
+ *
+ *     err = whorl_runtime_create(NULL, &rt);
+ *     err = whorl_runtime_run(rt, load, &pages, &loaded);
+ *     err = whorl_runtime_run(rt, show, &pages, NULL);
+ *     whorl_runtime_close(rt);
+ *
+ * Returns 0, or what whorl_run does when it cannot start, the cause and the remedy having been printed. There may be several runtimes in
+ * a process. Blocks the calling thread until the threads are started. */
+WHORL_API WHORL_MUST_USE int whorl_runtime_create(const struct whorl_options *options, struct whorl_runtime **runtime);
+
+/* Runs `fn(arg)` as a task of `runtime`, waits until it has ended, and stores what it returned in *result (unless NULL). Tasks that it
+ * leaves stay and go on: they may be joined in a later run. Callable as often as need be, from several threads at once too.
+ *
+ * With the null reactor nothing happens by itself: the thread that waits, here or in whorl_runtime_join, plays all workers until its
+ * task has ended, and then they and the virtual clock stand still until the next call. Several threads take turns, and one whose task was
+ * done in another one's turn returns after that.
+ *
+ * Returns 0; -ENOMEM; -ECANCELED: the runtime is closing. Then `fn` has not run. Blocks the calling thread; in a task it aborts: spawn one
+ * there and join it. */
+#define whorl_runtime_run(runtime, fn, arg, result) whorl_runtime_run_at((runtime), (fn), (arg), (result), WHORL_HERE)
+WHORL_API int whorl_runtime_run_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg, intptr_t *result, const char *where);
+
+/* Ends a runtime that whorl_runtime_create started: no more tasks are taken from other threads, what is left is joined or cancelled
+ * (options->exit_policy), and all is freed, the handles of its tasks too. Blocks the calling thread. Aborts in a task, and while a
+ * whorl_runtime_run of that runtime is under way. */
+WHORL_API void whorl_runtime_close(struct whorl_runtime *runtime);
 
 struct whorl_spawn_options;
 
 /* Like whorl_spawn_with, from any OS thread, into `runtime`; `pinned` needs a `worker`. NULL: no memory, the options are wrong, or the
- * runtime is closing (its main has returned).
+ * runtime is closing (its main has returned, or it is being closed).
  * Never suspends. */
 #define whorl_runtime_spawn(runtime, fn, arg, options) whorl_runtime_spawn_at((runtime), (fn), (arg), (options), WHORL_HERE)
 WHORL_API WHORL_MUST_USE struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg,
                                                                    const struct whorl_spawn_options *options, const char *where);
 
 /* Waits on an OS thread that is not a worker until `task` has ended, stores its result in *result (unless NULL) and frees the
- * handle. To be begun before the whorl_run of that task returns: handles end with it. Returns 0. Blocks the calling thread: in a task
+ * handle. To be begun before the whorl_run of that task returns, or its runtime is closed: handles end with it. Returns 0. Blocks the calling thread: in a task
  * it aborts, use whorl_join there. */
 WHORL_API int whorl_runtime_join(struct whorl_task *task, intptr_t *result);
 
@@ -78,7 +108,7 @@ WHORL_API int whorl_runtime_join(struct whorl_task *task, intptr_t *result);
  * future for instance; until whorl_runtime_release has been called as often, which that thread does when it has done so. Both may be
  * called in tasks of the runtime and from any OS thread. While it is held
  *
- * - the runtime does not end: its whorl_run does not return;
+ * - the runtime does not end: its whorl_run, or whorl_runtime_close, does not return;
  * - tasks that wait are not taken for a deadlock, and those that wait for memory go on waiting;
  * - with the null reactor the virtual clock stands still when no task can run, as long as there are more holds than threads in
  *   whorl_runtime_join: what happens outside takes no time there. So deadlines do not pass meanwhile.

@@ -3,6 +3,7 @@
  * which the checker does not know. Tasks wait for each other while they keep their workers, so that a worker that is not woken when
  * it should be leaves everybody waiting for ever. */
 #include "runtime/foreign.h"
+#include "runtime/inspect.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
 
@@ -244,6 +245,18 @@ void whorl__runtime_end(struct whorl__runtime *rt)
 {
     whorl__foreign_close(rt);
     whorl__store_relaxed(&rt->ending, 1);
+}
+
+bool whorl__inspect_knows(const struct whorl__runtime *rt)
+{
+    return rt == &runtime;
+}
+
+void whorl__runtime_play(struct whorl__runtime *rt, const uintptr_t *until)
+{
+    (void)rt;
+    (void)until;
+    model_expect(false, "nobody joins from outside");
 }
 
 void whorl__runtime_spawned_late(struct whorl__runtime *rt, struct whorl_task *t)
