@@ -101,6 +101,14 @@ bool whorl__fd_closing(int fd)
     return e && (whorl__load_seq_cst(&e->word) & (CLOSING | CLOSED)) == CLOSING;
 }
 
+void whorl__fd_forked(void)
+{
+    for (int i = 0; i < CHUNKS; i++) {
+        free(chunks[i]);
+        chunks[i] = NULL;
+    }
+}
+
 static void cancel_all(struct whorl__runtime *rt, int fd)
 {
     struct whorl__op *next;

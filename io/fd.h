@@ -19,6 +19,9 @@ struct whorl__fd {
 int whorl__fd_hold(int fd, struct whorl__fd **entry);
 void whorl__fd_release(struct whorl__fd *entry);
 
+/* In the child of a fork(2): there are no calls. */
+void whorl__fd_forked(void);
+
 /* Is a whorl_close of it under way? False for what is no descriptor. */
 bool whorl__fd_closing(int fd);
 

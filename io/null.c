@@ -55,6 +55,11 @@ static void port_close(struct whorl__reactor *r, struct whorl__port *port)
     free(port);
 }
 
+static void forked(struct whorl__reactor *r)
+{
+    (void)r; /* nothing is shared */
+}
+
 /* Under way, `offset` is when it finishes and `result` what with. */
 static void submit(struct whorl__reactor *r, struct whorl__port *port, struct whorl__op *op)
 {
@@ -171,6 +176,7 @@ static const struct whorl__reactor_ops ops = {
     .simulated = true,
     .port_open = port_open,
     .port_close = port_close,
+    .forked = forked,
     .submit = submit,
     .cancel = cancel,
     .cancel_fd = cancel_fd,

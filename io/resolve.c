@@ -181,6 +181,15 @@ static int enqueue(struct request *r)
     return err;
 }
 
+void whorl__resolve_forked(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&wanted, NULL);
+    first = NULL; /* requests that were queued are lost with those who made them */
+    last = &first;
+    threads = idle = queued = 0;
+}
+
 static int wait_for(struct request *r, struct whorl_task *t)
 {
     uint32_t expected = WAITING;

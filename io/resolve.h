@@ -29,4 +29,7 @@ struct whorl_task;
  * -ETIMEDOUT. Suspends when `host` is not an address. */
 int whorl__resolve(struct whorl_task *t, const char *host, uint16_t port, struct whorl__addresses *out);
 
+/* In the child of a fork(2): there are no threads that look up. */
+void whorl__resolve_forked(void);
+
 #endif

@@ -1,14 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /* The composition root: the one place that knows both the scheduler and the reactors. */
+#include "io/fd.h"
 #include "io/reactors.h"
+#include "io/resolve.h"
 #include "io/sys.h"
 #include "runtime/current.h"
 #include "runtime/fatal.h"
 #include "runtime/foreign.h"
+#include "runtime/forked.h"
 #include "runtime/runtime.h"
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* In the child of a fork(2). */
+static void forked(void)
+{
+    whorl__forked();
+    whorl__fd_forked();
+    whorl__resolve_forked();
+    whorl__forks_unlock();
+}
+
+static bool handling_forks; /* atomic */
+
+/* At load: a fork that is under way when the first runtime starts would not know of handlers that come so late. */
+__attribute__((constructor)) static void handle_forks(void)
+{
+    if (pthread_atfork(whorl__forks_lock, whorl__forks_unlock, forked) == 0)
+        whorl__store_relaxed(&handling_forks, true);
+}
 
 /* Reads the options, and makes a reactor for them, to be freed by free(3). */
 static int prepare(const struct whorl_options *options, struct whorl__config *config, struct whorl__reactor **reactor)
@@ -17,6 +39,10 @@ static int prepare(const struct whorl_options *options, struct whorl__config *co
 
     if (err)
         return err;
+    if (!whorl__load_relaxed(&handling_forks)) {
+        whorl__say("there was no memory to be told of forks when the program was loaded");
+        return -ENOMEM;
+    }
     if (!config->seed)
         config->seed = whorl__sys_random() >> 1; /* fits WHORL_SEED */
     *reactor = strcmp(config->reactor, "null") == 0 ? whorl__null_new(config) : whorl__uring_new(config);
@@ -66,6 +92,8 @@ void whorl_runtime_close(struct whorl_runtime *runtime)
 {
     struct whorl__runtime *rt = (struct whorl__runtime *)runtime;
 
+    if (whorl__is_dead(rt))
+        return; /* there is nothing to end: a child that cleans up as its parent would is in order */
     whorl__foreign_check(rt, "whorl_runtime_close");
     if (whorl__load_seq_cst(&rt->runs))
         whorl__misuse(

@@ -568,6 +568,7 @@ static int set_up_ring(struct uring_port *p)
     } while (err == -ENOMEM && entries >= SQ_ENTRIES_MIN);
     if (err)
         return err;
+    io_uring_ring_dontfork(&p->ring); /* if it fails the child of a fork has the memory, too, and leaves it alone */
     RING_TAKEN();
     p->sq_entries = params.sq_entries;
     for (unsigned i = 0; i < p->sq_entries; i++)
@@ -626,11 +627,26 @@ static int port_open(struct whorl__reactor *r, int index, struct whorl__port **o
     return 0;
 }
 
+/* Without descriptors nothing that a child may still call reaches the parent's rings. */
+static void forked(struct whorl__reactor *r)
+{
+    struct uring *u = uring_of(r);
+
+    for (int i = 0; i < u->count; i++) {
+        struct uring_port *p = u->ports[i];
+
+        close(p->ring.ring_fd);
+        close(p->event);
+        p->ring.ring_fd = p->ring.enter_ring_fd = p->event = -1;
+    }
+}
+
 static const struct whorl__reactor_ops ops = {
     .name = "uring",
     .simulated = false,
     .port_open = port_open,
     .port_close = port_close,
+    .forked = forked,
     .submit = submit,
     .cancel = cancel,
     .cancel_fd = cancel_fd,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/foreign.h"
+#include "runtime/forked.h"
 #include "runtime/inspect.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
@@ -50,6 +51,8 @@ static void check_runtime(const struct whorl__runtime *rt, const char *call)
 {
     if (!rt)
         whorl__misuse("%s was given no runtime", call);
+    if (whorl__is_dead(rt))
+        whorl__dead(call);
     if (!whorl__inspect_knows(rt))
         whorl__misuse("%s was given a runtime that has ended, or is none: use one until its whorl_run returns, or from "
                       "whorl_runtime_create to whorl_runtime_close",

@@ -85,6 +85,29 @@ bool whorl__inspect_knows(const struct whorl__runtime *rt)
     return whorl__load_relaxed(&unlisted) > 0; /* it may be one of them */
 }
 
+bool whorl__inspect_any(void)
+{
+    bool any = whorl__load_relaxed(&unlisted) > 0;
+
+    for (int i = 0; i < RUNTIMES_MAX && !any; i++)
+        any = whorl__load_relaxed(&runtimes[i]) != NULL;
+    return any;
+}
+
+void whorl__inspect_forked(void (*die)(struct whorl__runtime *rt))
+{
+    for (int i = 0; i < RUNTIMES_MAX; i++) {
+        if (runtimes[i])
+            die(runtimes[i]);
+        runtimes[i] = NULL;
+    }
+    unlisted = 0;
+    readers = 0;
+    if (signal_users > 0)
+        sigaction(SIGQUIT, &signal_before, NULL);
+    signal_users = 0;
+}
+
 /* Text for write(2). Full: it is written out. */
 struct text {
     int fd;

@@ -9,6 +9,10 @@
 void whorl__inspect_register(struct whorl__runtime *rt);
 /* Is it one that is registered? An address that is used again is. */
 bool whorl__inspect_knows(const struct whorl__runtime *rt);
+/* Are there any? */
+bool whorl__inspect_any(void);
+/* In the child of a fork(2): calls `die` with each, and forgets them and all who used them. */
+void whorl__inspect_forked(void (*die)(struct whorl__runtime *rt));
 /* Returns when no dump looks at it any more. */
 void whorl__inspect_unregister(struct whorl__runtime *rt);
 

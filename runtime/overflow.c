@@ -171,6 +171,11 @@ void whorl__overflow_uninstall(void)
     pthread_mutex_unlock(&lock);
 }
 
+void whorl__overflow_forked(void)
+{
+    installs = 0; /* our handler stays: it passes on what is not ours, and the next runtime finds it */
+}
+
 /* At the low end of an alternate stack, the one that it replaces. */
 struct alt_stack {
     struct alt_stack *self; /* tells ours from others */

@@ -21,6 +21,8 @@ typedef bool (*whorl__overflow_running)(struct whorl__overflow_task *out);
  * 0 or -errno. Any thread. */
 int whorl__overflow_install(whorl__overflow_running running);
 void whorl__overflow_uninstall(void);
+/* In the child of a fork(2): whoever installed it is not there. */
+void whorl__overflow_forked(void);
 
 /* Gives the calling thread an alternate signal stack, without which its overflows go unreported: there is no room to handle the
  * signal. fini puts the previous one back. Returns 0 or -errno; fini may be called all the same. */

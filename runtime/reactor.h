@@ -56,6 +56,8 @@ struct whorl__reactor_ops {
     /* A port for worker `index`. 0, or -errno after having said the cause and the remedy on standard error. */
     int (*port_open)(struct whorl__reactor *r, int index, struct whorl__port **port);
     void (*port_close)(struct whorl__reactor *r, struct whorl__port *port);
+    /* In the child of a fork(2): gives up what is the parent's. From then on `wake` and `cancel` may still be called, and do nothing. */
+    void (*forked)(struct whorl__reactor *r);
 
     /* Takes an operation. It may reach the kernel only with the next poll or wait. The port's worker only. Never fails: what is
      * wrong with the operation becomes its result. */

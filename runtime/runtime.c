@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* CPU affinity */
 #include "runtime/runtime.h"
 #include "runtime/foreign.h"
+#include "runtime/forked.h"
 #include "runtime/inspect.h"
 #include "runtime/overflow.h"
 #include "runtime/scheduler.h"
@@ -299,23 +300,27 @@ static int new_runtime(const struct whorl__config *config, struct whorl__reactor
         whorl__say("no memory for a runtime");
         return -ENOMEM;
     }
+    whorl__forks_lock();
     err = init_runtime(rt, config, reactor);
-    if (err) {
-        free(rt);
-        return err;
+    if (!err) {
+        whorl__inspect_register(rt);
+        rt->watched_overflows = whorl__overflow_install(running) == 0; /* else overflows end in a plain SIGSEGV */
+        *out = rt;
     }
-    whorl__inspect_register(rt);
-    rt->watched_overflows = whorl__overflow_install(running) == 0; /* else overflows end in a plain SIGSEGV */
-    *out = rt;
-    return 0;
+    whorl__forks_unlock();
+    if (err)
+        free(rt);
+    return err;
 }
 
 static void free_runtime(struct whorl__runtime *rt)
 {
+    whorl__forks_lock();
     if (rt->watched_overflows)
         whorl__overflow_uninstall();
     whorl__inspect_unregister(rt);
     fini_runtime(rt);
+    whorl__forks_unlock();
     free(rt);
 }
 

@@ -70,6 +70,7 @@
  * Rejected: the owner's pop without an atomic exchange (thieves would have to fence the owner by a membarrier at each steal: 9 us
  * against 4.5 ns a pop); LIFO order for tasks that a task wakes (they starve the rest). */
 #include "runtime/scheduler.h"
+#include "runtime/forked.h"
 #include <errno.h>
 #include <stddef.h>
 #include <whorl/inspect.h>
@@ -81,6 +82,8 @@
 
 _Noreturn void whorl__outside(const char *call)
 {
+    if (whorl__all_dead())
+        whorl__dead(call);
     whorl__fatal("%s was called outside a task: call it from a function that whorl_run or whorl_spawn started", call);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a task: its record, its handle, its end. */
 #include "runtime/foreign.h"
+#include "runtime/forked.h"
 #include "runtime/record.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
@@ -106,6 +107,8 @@ static void drop_deadline(struct whorl_task *t)
 /* What few tasks have besides a record, a stack and a result. The name stays as long as the handle. */
 static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
 {
+    if (__builtin_expect(!w, 0))
+        whorl__dead(NULL);
     whorl__pin_end(t);
     if (t->traits & WHORL__SCOPED)
         whorl__scopes_end(t);
@@ -251,6 +254,8 @@ void whorl__check_handle(const struct whorl_task *t, const char *call)
 {
     if (__builtin_expect(!t, 0))
         whorl__misuse("%s was given NULL: look at what whorl_spawn returned", call);
+    if (__builtin_expect(whorl__load_relaxed(&t->state) == WHORL__FREE, 0) && !whorl__runtime_of(t))
+        whorl__dead(call);
     if (__builtin_expect(whorl__load_relaxed(&t->state) == WHORL__FREE, 0))
         whorl__misuse("%s was given a handle that was joined or detached before: use each handle once", call);
 }

@@ -85,14 +85,15 @@ struct whorl__runtime {
     struct whorl__reactor *reactor;
     const struct whorl__reactor_ops *ops;
     int worker_count;
-    struct whorl__worker *workers; /* an array */
-    bool asymmetric;               /* membarrier(2) stands in for the wakers' fence, see scheduler.c */
-    bool watch;                    /* there is to be a watcher, see idle.c */
-    bool watched_overflows;        /* overflow.c counts us */
-    bool played;                   /* simulated, and nobody's for good: who waits from outside plays the workers meanwhile */
-    pthread_mutex_t turn;          /* held by who does */
-    struct whorl_task *main;       /* whose end is the runtime's; NULL once it has ended */
-    intptr_t result;               /* main's */
+    struct whorl__worker *workers;    /* an array */
+    bool asymmetric;                  /* membarrier(2) stands in for the wakers' fence, see scheduler.c */
+    bool watch;                       /* there is to be a watcher, see idle.c */
+    struct whorl__runtime *next_dead; /* in the list of forked.c */
+    bool watched_overflows;           /* overflow.c counts us */
+    bool played;                      /* simulated, and nobody's for good: who waits from outside plays the workers meanwhile */
+    pthread_mutex_t turn;             /* held by who does */
+    struct whorl_task *main;          /* whose end is the runtime's; NULL once it has ended */
+    intptr_t result;                  /* main's */
 
     struct whorl__stack_pool stacks;
     struct whorl__fifo stackless[WHORL__STACK_CLASSES]; /* tasks that found no stack of their class: run when one comes back */

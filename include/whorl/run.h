@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Starting and ending a runtime, and reaching it from other threads. */
+/* Starting and ending a runtime, and reaching it from other threads.
+ *
+ * In the child of a fork(2) its parent's runtimes are dead: fork copies one thread only, and what rings do is done for the parent. Their
+ * descriptors and memory are not there, calls that need a task or are given such a runtime or one of its handles abort and say
+ * so, and so does the return from what was a task. Let a child call exec or _exit, or begin anew with whorl_run; better still, call
+ * posix_spawn. The parent notices nothing. */
 #ifndef WHORL_RUN_H
 #define WHORL_RUN_H
 
@@ -57,8 +62,8 @@ WHORL_API int whorl_worker(void);
 WHORL_API const char *whorl_reactor(void);
 
 /* The calling task's runtime, to be handed to threads that are not its workers. Valid until its whorl_run returns, or until it is
- * closed; the caller sees to it that no thread uses it later. What is given one that has ended aborts when it is noticed. Never
- * suspends. Aborts outside a task. */
+ * closed; the caller sees to it that no thread uses it later. What is given one that has ended aborts when it is noticed.
+ * Never suspends. Aborts outside a task. */
 WHORL_API struct whorl_runtime *whorl_runtime(void);
 
 /* Starts a runtime that stays until it is closed, and stores its handle in *runtime: for programs whose own threads have tasks done now
@@ -86,7 +91,8 @@ WHORL_API WHORL_MUST_USE int whorl_runtime_create(const struct whorl_options *op
 WHORL_API int whorl_runtime_run_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg, intptr_t *result, const char *where);
 
 /* Ends a runtime that whorl_runtime_create started: no more tasks are taken from other threads, what is left is joined or cancelled
- * (options->exit_policy), and all is freed, the handles of its tasks too. Blocks the calling thread. Aborts in a task, and while a
+ * (options->exit_policy), and all is freed, the handles of its tasks too. In the child of a fork(2) it does nothing for a runtime of the
+ * parent. Blocks the calling thread. Aborts in a task, and while a
  * whorl_runtime_run of that runtime is under way. */
 WHORL_API void whorl_runtime_close(struct whorl_runtime *runtime);
 

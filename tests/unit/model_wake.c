@@ -3,6 +3,7 @@
  * which the checker does not know. Tasks wait for each other while they keep their workers, so that a worker that is not woken when
  * it should be leaves everybody waiting for ever. */
 #include "runtime/foreign.h"
+#include "runtime/forked.h"
 #include "runtime/inspect.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
@@ -245,6 +246,21 @@ void whorl__runtime_end(struct whorl__runtime *rt)
 {
     whorl__foreign_close(rt);
     whorl__store_relaxed(&rt->ending, 1);
+}
+
+bool whorl__is_dead(const struct whorl__runtime *rt)
+{
+    return rt != &runtime; /* there is that one only */
+}
+
+bool whorl__all_dead(void)
+{
+    return false;
+}
+
+_Noreturn void whorl__dead(const char *call)
+{
+    die(call);
 }
 
 bool whorl__inspect_knows(const struct whorl__runtime *rt)
