@@ -450,6 +450,7 @@ static bool run_elsewhere(struct whorl__worker *w, struct whorl_task *t, struct 
 
     if (!strand)
         return false;
+    whorl__add_trait(t, WHORL__FORKED);
     whorl__store_relaxed(&fork->latch, (uintptr_t)0);
     bind_strand(w, strand, fork, t, t->bound);
     whorl__ready_here(w, strand);

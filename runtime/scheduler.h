@@ -319,6 +319,11 @@ struct whorl_task *whorl__scope_leave(struct whorl__worker *w, struct whorl_task
 /* Aborts if the task, which ends, has left a scope open. */
 void whorl__scopes_end(struct whorl_task *t);
 
+/* defer.c */
+
+/* The function of the running task has returned: calls what it has deferred. Suspends. */
+void whorl__defers_run(struct whorl_task *t);
+
 /* pin.c */
 
 /* Binds a new task to a worker, for good. */

@@ -199,7 +199,7 @@ void whorl_scope_open_at(struct whorl_scope *s, const char *where)
 
     *s = (struct whorl_scope){.outer = rare->scopes, .opener = t, .where = where, .deadline = WHORL_NEVER};
     s->timer.kind = WHORL__TIMER_SCOPE;
-    whorl__add_trait(t, WHORL__SCOPED);
+    whorl__add_trait(t, WHORL__LADEN);
     whorl__store_release(&rare->scopes, s); /* for who looks from outside: its fields are visible */
 }
 
@@ -238,7 +238,7 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
     if (!t)
         return -ENOMEM;
     t->latch = WHORL__LATCH_DETACHED; /* nobody may join it but the scope */
-    whorl__add_trait(t, WHORL__SCOPED);
+    whorl__add_trait(t, WHORL__LADEN);
     whorl__rare(t)->scope = s;
     lock(s);
     open = !(state_of(s) & (CANCELLED | CLOSING));

@@ -110,7 +110,7 @@ static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
     if (__builtin_expect(!w, 0))
         whorl__dead(NULL);
     whorl__pin_end(t);
-    if (t->traits & WHORL__SCOPED)
+    if (t->traits & WHORL__LADEN)
         whorl__scopes_end(t);
     if (t->traits & WHORL__DATED)
         drop_deadline(t);
@@ -131,19 +131,14 @@ static inline struct whorl_task *tell_waiter(uintptr_t waiter)
     return (struct whorl_task *)waiter;
 }
 
-/* Ends the task but for its stack; returns who waited for it, if that is a task. */
-static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
+/* Ends a plain task but for its stack; returns who waited for it, if that is a task. `scoped`: it is in a scope, all else that sets it
+ * apart is undone. */
+__attribute__((always_inline)) static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_task *t,
+                                                                       intptr_t result, bool scoped)
 {
-    bool scoped = false;
     uintptr_t waiter;
 
     t->stack = NULL;
-    if (__builtin_expect(t->traits, 0)) {
-        scoped = t->traits & WHORL__SCOPED && whorl__rare(t)->scope;
-        drop_traits(w, t);
-        if (t->root)
-            return whorl__strand_end(w, t);
-    }
     t->result = result;
     whorl__store_relaxed(&t->wait, WHORL__WAIT_NONE);
     whorl__store_relaxed(&t->state, WHORL__ENDED);
@@ -165,9 +160,24 @@ static inline struct whorl_task *finish(struct whorl__worker *w, struct whorl_ta
     return waiter > WHORL__LATCH_THREAD ? tell_waiter(waiter) : NULL;
 }
 
+/* Ends a strand, or a task that is not plain, likewise. What it has deferred may suspend: the worker is another one then. */
+static struct whorl_task *finish_special(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
+{
+    bool scoped;
+
+    if (!t->root && whorl__rare(t)->defers) {
+        whorl__defers_run(t);
+        w = whorl__worker();
+    }
+    scoped = t->traits & WHORL__LADEN && whorl__rare(t)->scope;
+    drop_traits(w, t);
+    t->stack = NULL;
+    return t->root ? whorl__strand_end(w, t) : finish(w, t, result, scoped);
+}
+
 void whorl__task_fail(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
 {
-    struct whorl_task *waiter = finish(w, t, result);
+    struct whorl_task *waiter = t->traits ? finish_special(w, t, result) : finish(w, t, result, false);
 
     if (waiter)
         whorl__ready_here(w, waiter);
@@ -192,8 +202,14 @@ static struct whorl__context *live(struct whorl__worker **worker)
     stack = t->stack;
     result = t->fn(t->arg);
 
-    *worker = w = whorl__worker();
-    waiter = finish(w, t, result);
+    w = whorl__worker();
+    if (__builtin_expect(t->traits, 0)) {
+        waiter = finish_special(w, t, result);
+        w = whorl__worker();
+    } else {
+        waiter = finish(w, t, result, false);
+    }
+    *worker = w;
     if (waiter && (w->budget <= 0 || bound_elsewhere(w, waiter) || ++w->handoffs > HANDOFFS_MAX)) {
         whorl__ready_here(w, waiter);
         waiter = NULL;

@@ -54,12 +54,13 @@ enum {
 enum {
     WHORL__NAMED = 1,       /* it has a name, and keeps it until its handle is given up */
     WHORL__DATED = 2,       /* it has, or had, a deadline */
-    WHORL__FORKED = 4,      /* it has a deque */
+    WHORL__FORKED = 4,      /* it has a deque, or would have, had there been memory */
     WHORL__STRAND = 8,      /* it has a root */
     WHORL__BOUND = 16,      /* it is bound to a worker from its beginning to its end */
     WHORL__PINNED = 32,     /* it is in a pin region */
     WHORL__NO_SUSPEND = 64, /* it is in a no-suspend region */
-    WHORL__SCOPED = 128,    /* it is in a scope, or has, or had, open ones */
+    WHORL__LADEN = 128, /* it has, or had, something in its rare half that is to be undone: it is in a scope, has opened one, has
+                               deferred something */
 };
 
 /* What a task touches each time it waits comes first, in as few cache lines as may be: with hundreds of connections on a worker the

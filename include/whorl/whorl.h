@@ -5,6 +5,7 @@
 
 #include <whorl/base.h>
 #include <whorl/channel.h>
+#include <whorl/defer.h>
 #include <whorl/event.h>
 #include <whorl/fd.h>
 #include <whorl/file.h>

@@ -220,6 +220,12 @@ struct whorl_task *whorl__scope_leave(struct whorl__worker *w, struct whorl_task
     die("there are no scopes");
 }
 
+void whorl__defers_run(struct whorl_task *t)
+{
+    (void)t;
+    die("nothing is deferred");
+}
+
 /* There are no regions. */
 
 void whorl__bind(struct whorl_task *t, int worker)
