@@ -351,8 +351,8 @@ static void drop_strand(struct whorl__worker *w, struct whorl_task *t)
     whorl__record_put(w, t);
 }
 
-/* The list of a task's strands. */
-static void enter_list(struct whorl_task *root, struct whorl_task *t)
+/* The list of a task's strands. What the parent has of values is the strand's too. */
+static void enter_list(struct whorl_task *root, struct whorl_task *t, const struct whorl_task *parent)
 {
     struct whorl__rare *all = whorl__rare(root), *rare = whorl__rare(t);
 
@@ -362,6 +362,7 @@ static void enter_list(struct whorl_task *root, struct whorl_task *t)
     if (all->strands)
         whorl__rare(all->strands)->before = t;
     whorl__store_relaxed(&all->strands, t);
+    whorl__locals_inherit(t, parent); /* which is the root, or a strand, whose values stay as they are */
     whorl__spin_unlock(&all->strand_lock);
 }
 
@@ -408,7 +409,7 @@ static void bind_strand(struct whorl__worker *w, struct whorl_task *t, struct wh
     whorl__store_relaxed(&t->where, root->where);
     if (whorl__load_relaxed(&whorl__rare(root)->name[0]))
         whorl__set_name(t, whorl__name_of(root));
-    enter_list(root, t);
+    enter_list(root, t, parent);
     /* As in whorl_spawn_at: whorl__runtime_end sets the flag, fences, and looks at all records that are not free. */
     whorl__set_state(w, t, WHORL__READY);
     whorl__fence_seq_cst();

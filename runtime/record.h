@@ -10,6 +10,7 @@
 #define WHORL__NAME_SIZE 24
 
 struct whorl__defer;
+struct whorl__locals;
 
 /* The half of a record that few tasks touch. A page of these that nobody touched costs no memory, so all of it reads as zeros when new,
  * and is left so by tasks that end. */
@@ -21,12 +22,13 @@ struct whorl__rare {
     const char *pinned_at;  /* where the outermost pin region began; the task's own */
     struct whorl_task *strands; /* of a task (runtime/fork.h); under its strand_lock */
     struct whorl_task *before,
-        *next;                   /* of a strand, in its root's list, under its root's lock; of a task in a scope, in the scope's
+        *next;                    /* of a strand, in its root's list, under its root's lock; of a task in a scope, in the scope's
                                          list, under the scope's lock */
-    struct whorl_task *parent;   /* of a strand: whose fork it runs; constant while it lives */
-    struct whorl_scope *scope;   /* that it was spawned into; constant while it lives */
-    struct whorl_scope *scopes;  /* that it has opened, the innermost first; the task's own */
-    struct whorl__defer *defers; /* of a task, the last first; under its strand_lock */
+    struct whorl_task *parent;    /* of a strand: whose fork it runs; constant while it lives */
+    struct whorl_scope *scope;    /* that it was spawned into; constant while it lives */
+    struct whorl_scope *scopes;   /* that it has opened, the innermost first; the task's own */
+    struct whorl__defer *defers;  /* of a task, the last first; under its strand_lock */
+    struct whorl__locals *locals; /* the task's own, others read it under its strand_lock */
     struct whorl__spinlock strand_lock;
     int16_t stopped; /* the error that a scope of `scopes` ends waits with, or 0; anyone, atomic. For its strands */
     uint16_t pins;   /* pin regions that it is in, one in the other; the task's own */

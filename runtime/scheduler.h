@@ -324,6 +324,13 @@ void whorl__scopes_end(struct whorl_task *t);
 /* The function of the running task has returned: calls what it has deferred. Suspends. */
 void whorl__defers_run(struct whorl_task *t);
 
+/* local.c */
+
+/* Gives a new task, or strand, the values of `from`, which is the running task, or one whose strand_lock is held. */
+void whorl__locals_inherit(struct whorl_task *t, const struct whorl_task *from);
+/* The task ends: takes its values from it. */
+void whorl__locals_end(struct whorl_task *t);
+
 /* pin.c */
 
 /* Binds a new task to a worker, for good. */

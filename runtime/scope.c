@@ -226,10 +226,9 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
                          const char *where)
 {
     struct whorl__worker *w;
-    struct whorl_task *t;
+    struct whorl_task *self = whorl__self("whorl_scope_spawn", &w), *t;
     bool open;
 
-    whorl__self("whorl_scope_spawn", &w);
     if (!fn)
         whorl__misuse("whorl_scope_spawn was given no function");
     if (options && !whorl__options_fit(w->runtime, w, options))
@@ -253,6 +252,8 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
         whorl__record_put(w, t);
         return -ECANCELED;
     }
+    if (self->traits & WHORL__LADEN)
+        whorl__locals_inherit(t, self);
     whorl__task_start(w, t, options);
     return 0;
 }

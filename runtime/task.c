@@ -104,6 +104,22 @@ static void drop_deadline(struct whorl_task *t)
     whorl__store_relaxed(&rare->deadline_left, (whorl_ns)0);
 }
 
+/* What the program has put into the rare half. What is deferred may suspend: the worker is another one then. */
+static struct whorl__worker *unload(struct whorl__worker *w, struct whorl_task *t)
+{
+    const struct whorl__rare *rare = whorl__rare(t);
+
+    do {
+        if (rare->defers) {
+            whorl__defers_run(t);
+            w = whorl__worker();
+        }
+        if (rare->locals)
+            whorl__locals_end(t);
+    } while (rare->defers || rare->locals); /* a value's drop may have come upon something */
+    return w;
+}
+
 /* What few tasks have besides a record, a stack and a result. The name stays as long as the handle. */
 static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
 {
@@ -160,15 +176,12 @@ __attribute__((always_inline)) static inline struct whorl_task *finish(struct wh
     return waiter > WHORL__LATCH_THREAD ? tell_waiter(waiter) : NULL;
 }
 
-/* Ends a strand, or a task that is not plain, likewise. What it has deferred may suspend: the worker is another one then. */
+/* Ends a strand, or a task that is not plain, likewise. The worker may be another one then, see unload. */
 static struct whorl_task *finish_special(struct whorl__worker *w, struct whorl_task *t, intptr_t result)
 {
     bool scoped;
 
-    if (!t->root && whorl__rare(t)->defers) {
-        whorl__defers_run(t);
-        w = whorl__worker();
-    }
+    w = unload(w, t);
     scoped = t->traits & WHORL__LADEN && whorl__rare(t)->scope;
     drop_traits(w, t);
     t->stack = NULL;
@@ -254,14 +267,15 @@ void whorl__task_start(struct whorl__worker *w, struct whorl_task *t, const stru
 struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spawn_options *options, const char *where)
 {
     struct whorl__worker *w;
-    struct whorl_task *t;
+    struct whorl_task *self = whorl__self("whorl_spawn", &w), *t;
 
-    whorl__self("whorl_spawn", &w);
     if (!fn)
         whorl__misuse("whorl_spawn was given no function");
     t = new_task(w->runtime, w, fn, arg, options, where);
     if (__builtin_expect(!t, 0))
         return NULL;
+    if (__builtin_expect(self->traits & WHORL__LADEN, 0))
+        whorl__locals_inherit(t, self);
     start(w, t, options);
     return t;
 }

@@ -226,6 +226,19 @@ void whorl__defers_run(struct whorl_task *t)
     die("nothing is deferred");
 }
 
+void whorl__locals_inherit(struct whorl_task *t, const struct whorl_task *from)
+{
+    (void)t;
+    (void)from;
+    die("there are no task-locals");
+}
+
+void whorl__locals_end(struct whorl_task *t)
+{
+    (void)t;
+    die("there are no task-locals");
+}
+
 /* There are no regions. */
 
 void whorl__bind(struct whorl_task *t, int worker)
