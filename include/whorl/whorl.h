@@ -13,6 +13,7 @@
 #include <whorl/future.h>
 #include <whorl/group.h>
 #include <whorl/inspect.h>
+#include <whorl/interval.h>
 #include <whorl/local.h>
 #include <whorl/mutex.h>
 #include <whorl/net.h>
