@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Which worker is this thread? With the forks that the inline functions of whorl/fork.h see, that is all the library keeps in
- * thread-local variables.
+/* Which worker is this thread? With the forks that the inline functions of whorl/fork.h see, and the pool of a thread that runs no
+ * tasks (pool.c), that is all the library keeps in thread-local variables.
  *
  * Compilers keep the address of a thread-local over a call, and a task that is stolen during that call continues on another thread:
  * it would then read the first thread's variable. So the variable is reached only through these two functions, which are never

@@ -184,6 +184,8 @@ void whorl__foreign_close(struct whorl__runtime *rt)
 
 void whorl__foreign_drain(struct whorl__runtime *rt)
 {
-    while (whorl__load_seq_cst(&rt->visitors) || whorl__load_seq_cst(&rt->runs) || whorl__load_seq_cst(&rt->outside))
+    /* Who waits for a task that was given up does so for ever. */
+    while (whorl__load_seq_cst(&rt->visitors) > (rt->given_up ? whorl__load_seq_cst(&rt->joiners) : 0) ||
+           whorl__load_seq_cst(&rt->runs) || whorl__load_seq_cst(&rt->outside))
         sched_yield();
 }

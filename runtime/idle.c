@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Workers without work: looking for some, sleeping, being woken. The steps (P, S, F) are those of the essay in scheduler.c. */
+#include "runtime/blocking.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -236,6 +237,23 @@ static bool become_watcher(struct whorl__runtime *rt)
     return rt->watch && somebody_works(rt) && whorl__cas_acq_rel(&rt->watched, &nobody, 1u);
 }
 
+/* Is the runtime ending, and may it be jobs of other threads that keep it? */
+static bool may_be_stuck(const struct whorl__runtime *rt)
+{
+    return __builtin_expect(whorl__load_relaxed(&rt->ending), 0) && whorl__load_relaxed(&rt->outside);
+}
+
+/* When the worker is to look up by itself. */
+static whorl_ns next_look(const struct whorl__worker *w)
+{
+    whorl_ns timer = whorl__load_relaxed(&w->timers.next), overdue;
+
+    if (!may_be_stuck(w->runtime))
+        return timer;
+    overdue = whorl__load_relaxed(&w->runtime->overdue);
+    return overdue < timer ? overdue : timer;
+}
+
 /* Waits in the reactor. What a worker that is busy leaves to others without telling them is found by the watcher: while somebody
  * works, one of those that sleep looks up now and then. It stays on the list of sleepers meanwhile. */
 static void wait_and_watch(struct whorl__worker *w)
@@ -245,7 +263,7 @@ static void wait_and_watch(struct whorl__worker *w)
     whorl_ns pause = WATCH_MIN, timer, until;
 
     do {
-        timer = whorl__load_relaxed(&w->timers.next);
+        timer = next_look(w);
         until = watching && w->now + pause < timer ? w->now + pause : timer;
         whorl__count(&w->stats.sleeps, 1);
         whorl__pause_at(WAKE_S6_SLEEP);
@@ -265,6 +283,8 @@ static void sleep_in_reactor(struct whorl__worker *w)
 {
     struct whorl__runtime *rt = w->runtime;
 
+    if (may_be_stuck(rt) && w->now >= whorl__load_relaxed(&rt->overdue))
+        whorl__blocking_overdue(rt, w->now);
     whorl__pause_at(WAKE_S2);
     if (w->searching)
         stop_searching(w); /* S2 */

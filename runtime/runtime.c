@@ -196,11 +196,17 @@ static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *c
 
 static void fini_runtime(struct whorl__runtime *rt)
 {
+    if (rt->given_up) { /* functions may yet write to the stacks of its tasks, and threads wait for those */
+        for (int i = 0; i < rt->worker_count; i++)
+            rt->ops->port_close(rt->reactor, rt->workers[i].port);
+        return;
+    }
     pthread_mutex_destroy(&rt->turn);
     fini_workers(rt, rt->worker_count);
     fini_records(rt);
     whorl__deques_free(rt);
     whorl__stack_pool_fini(&rt->stacks);
+    free(rt);
 }
 
 static int make_main(struct whorl__runtime *rt, const char *name, whorl_fn fn, void *arg, const char *where)
@@ -321,7 +327,6 @@ static void free_runtime(struct whorl__runtime *rt)
     whorl__inspect_unregister(rt);
     fini_runtime(rt);
     whorl__forks_unlock();
-    free(rt);
 }
 
 int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor *reactor, whorl_fn main_fn, void *arg,

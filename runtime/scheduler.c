@@ -70,7 +70,9 @@
  * Rejected: the owner's pop without an atomic exchange (thieves would have to fence the owner by a membarrier at each steal: 9 us
  * against 4.5 ns a pop); LIFO order for tasks that a task wakes (they starve the rest). */
 #include "runtime/scheduler.h"
+#include "runtime/blocking.h"
 #include "runtime/forked.h"
+#include "runtime/pool.h"
 #include <errno.h>
 #include <stddef.h>
 #include <whorl/inspect.h>
@@ -82,8 +84,14 @@
 
 _Noreturn void whorl__outside(const char *call)
 {
+    const char *pool = whorl__pool_here();
+
     if (whorl__all_dead())
         whorl__dead(call);
+    if (pool)
+        whorl__fatal("%s was called in a function that runs in pool \"%s\", outside any task: call it before whorl_pool_run (or "
+                     "whorl_blocking), or after",
+                     call, pool);
     whorl__fatal("%s was called outside a task: call it from a function that whorl_run or whorl_spawn started", call);
 }
 
@@ -418,8 +426,10 @@ static void pass_time(struct whorl__runtime *rt)
     bool expected = outside || whorl__load_seq_cst(&rt->visitors) != joiners;
     whorl_ns next = WHORL_NEVER;
 
-    if (outside > joiners || anything_from_outside(rt)) {
-        sched_yield(); /* what another thread does takes no time here */
+    if (anything_from_outside(rt))
+        return;
+    if (outside > joiners) { /* what another thread does takes no time here */
+        whorl__blocking_stand_by(rt);
         return;
     }
     for (int i = 0; i < rt->worker_count; i++)

@@ -119,6 +119,13 @@ struct whorl__runtime {
     uint32_t runs;                                               /* those in whorl_runtime_run */
     uint64_t withdrawn;                                          /* operations that were submitted and then withdrawn */
 
+    /* Jobs in pools that keep it from ending (blocking.c). Anyone, atomic, when `ending`. */
+    whorl_ns overdue;     /* when to look for them next; 0: at once */
+    whorl_ns stuck_since; /* that there is nothing else; 0: there is */
+    whorl_ns silence;     /* how long after that to say so next */
+    bool given_up;        /* it ends without the tasks that are left */
+    whorl_ns stood_by;    /* how long a simulated one has waited for other threads; its thread's own */
+
     /* Forks. `aside`: deques whose tasks are parked; under aside_lock, anyone reads the first. The rest under deque_lock. */
     struct whorl__spinlock aside_lock __attribute__((aligned(WHORL__CACHE_LINE)));
     struct whorl__deque *aside;

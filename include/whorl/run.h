@@ -40,6 +40,10 @@ struct whorl_options {
     int dump_on_sigquit;         /* 1: SIGQUIT (Ctrl-\) writes whorl_dump to standard error. WHORL_DUMP_ON_SIGQUIT */
     whorl_ns spin_ns; /* how long a worker that ran out of work looks for more before it sleeps, at most; it learns to look
                          less when that finds nothing. Default 50 us; negative: not at all. WHORL_SPIN_NS */
+    whorl_ns
+        blocking_grace; /* how long a runtime whose main has returned waits for functions in pools (whorl/blocking.h) when nothing else
+                                is left. Then it says which tasks it gives up: whorl_run returns, they never go on, and what is theirs is
+                                never freed, since the functions may still use it. Default: it waits for ever. WHORL_BLOCKING_GRACE_NS */
 };
 
 /* Starts the workers, the calling thread being the first of them, runs `main_fn(arg)` as a task, joins or cancels what is

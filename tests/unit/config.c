@@ -23,9 +23,9 @@ struct attempt {
 
 static void forget_all(void)
 {
-    static const char *const names[] = {"WHORL_WORKERS", "WHORL_STACK_SIZE", "WHORL_REACTOR", "WHORL_PIN",
-                                        "WHORL_EXIT",    "WHORL_SEED",       "WHORL_DISABLE", "WHORL_DUMP_ON_SIGQUIT",
-                                        "WHORL_SPIN_NS", "WHORL_MEMORY"};
+    static const char *const names[] = {"WHORL_WORKERS", "WHORL_STACK_SIZE", "WHORL_REACTOR",          "WHORL_PIN",
+                                        "WHORL_EXIT",    "WHORL_SEED",       "WHORL_DISABLE",          "WHORL_DUMP_ON_SIGQUIT",
+                                        "WHORL_SPIN_NS", "WHORL_MEMORY",     "WHORL_BLOCKING_GRACE_NS"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
@@ -88,6 +88,7 @@ TEST(config, without_options_everything_has_its_default)
     CHECK_EQ(config.seed, 0);
     CHECK_EQ(config.disable, 0);
     CHECK_EQ(config.spin_ns, WHORL_US(50));
+    CHECK_EQ(config.blocking_grace, 0);
 }
 
 TEST(config, no_more_workers_than_this_process_may_use_cpus)
@@ -103,10 +104,11 @@ TEST(config, no_more_workers_than_this_process_may_use_cpus)
 
 TEST(config, options_are_taken_over)
 {
-    struct whorl__config c = read_config(
-        NULL, NULL,
-        OPTIONS(.workers = 1024, .stack_size = 1, .reactor = "null", .pin = 1, .exit_policy = WHORL_EXIT_CANCEL, .seed = UINT64_MAX,
-                .disable = "guard_install,,membarrier,send_msg_ring,", .dump_on_sigquit = 1, .spin_ns = WHORL_MS(3)));
+    struct whorl__config c =
+        read_config(NULL, NULL,
+                    OPTIONS(.workers = 1024, .stack_size = 1, .reactor = "null", .pin = 1, .exit_policy = WHORL_EXIT_CANCEL,
+                            .seed = UINT64_MAX, .disable = "guard_install,,membarrier,send_msg_ring,", .dump_on_sigquit = 1,
+                            .spin_ns = WHORL_MS(3), .blocking_grace = WHORL_SEC(9)));
 
     CHECK_EQ(c.workers, 1024);
     CHECK_EQ(c.stack_class, 0);
@@ -117,6 +119,7 @@ TEST(config, options_are_taken_over)
     CHECK(c.seed == UINT64_MAX);
     CHECK_EQ(c.disable, WHORL__DISABLE_GUARD_INSTALL | WHORL__DISABLE_MEMBARRIER | WHORL__DISABLE_SEND_MSG_RING);
     CHECK_EQ(c.spin_ns, WHORL_MS(3));
+    CHECK_EQ(c.blocking_grace, WHORL_SEC(9));
     CHECK(read_config(NULL, NULL, OPTIONS(.spin_ns = -5)).spin_ns < 0);
     CHECK_EQ(read_config(NULL, NULL, OPTIONS(.stack_size = 4 << 20)).stack_class, WHORL__STACK_CLASSES - 1);
 }
@@ -136,6 +139,7 @@ TEST(config, the_environment_wins_over_options)
     CHECK_EQ(read_config("WHORL_DISABLE", "process_madvise", OPTIONS(0)).disable, WHORL__DISABLE_PROCESS_MADVISE);
     CHECK(!read_config("WHORL_DUMP_ON_SIGQUIT", "0", OPTIONS(.dump_on_sigquit = 1)).dump_on_sigquit);
     CHECK(read_config("WHORL_DUMP_ON_SIGQUIT", "1", OPTIONS(0)).dump_on_sigquit);
+    CHECK_EQ(read_config("WHORL_BLOCKING_GRACE_NS", "2K", OPTIONS(.blocking_grace = 5)).blocking_grace, 2048);
     CHECK_EQ(read_config("WHORL_SPIN_NS", "1000", OPTIONS(.spin_ns = 5)).spin_ns, 1000);
     CHECK(read_config("WHORL_SPIN_NS", "-1", OPTIONS(.spin_ns = 5)).spin_ns < 0);
 }

@@ -2,9 +2,11 @@
 /* Who sleeps, who searches, who is woken: runtime/scheduler.c, idle.c, task.c and foreign.c (for the closing of the inbox) as they are, without membarrier(2),
  * which the checker does not know. Tasks wait for each other while they keep their workers, so that a worker that is not woken when
  * it should be leaves everybody waiting for ever. */
+#include "runtime/blocking.h"
 #include "runtime/foreign.h"
 #include "runtime/forked.h"
 #include "runtime/inspect.h"
+#include "runtime/pool.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
 
@@ -237,6 +239,26 @@ void whorl__locals_end(struct whorl_task *t)
 {
     (void)t;
     die("there are no task-locals");
+}
+
+/* There are no pools. */
+
+const char *whorl__pool_here(void)
+{
+    return NULL;
+}
+
+void whorl__blocking_stand_by(struct whorl__runtime *rt)
+{
+    (void)rt;
+    die("there are no pools");
+}
+
+void whorl__blocking_overdue(struct whorl__runtime *rt, whorl_ns now)
+{
+    (void)rt;
+    (void)now;
+    die("there are no pools");
 }
 
 /* There are no regions. */
