@@ -29,6 +29,7 @@ struct whorl__rare {
     struct whorl_scope *scopes;   /* that it has opened, the innermost first; the task's own */
     struct whorl__defer *defers;  /* of a task, the last first; under its strand_lock */
     struct whorl__locals *locals; /* the task's own, others read it under its strand_lock */
+    struct whorl_generator *generators; /* likewise, the last first */
     struct whorl__spinlock strand_lock;
     int16_t stopped; /* the error that a scope of `scopes` ends waits with, or 0; anyone, atomic. For its strands */
     uint16_t pins;   /* pin regions that it is in, one in the other; the task's own */

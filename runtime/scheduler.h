@@ -214,6 +214,31 @@ static inline void whorl__ready_here(struct whorl__worker *w, struct whorl_task 
     }
 }
 
+/* What the worker goes on with: `next`, a task that has run before and that nobody else can see, unless others are to have their turn
+ * first, or NULL. */
+static inline struct whorl_task *whorl__prefer(struct whorl__worker *w, struct whorl_task *next)
+{
+    if (next && w->budget > 1 && !whorl__look_due(w) && (!next->bound || next->bound == WHORL_WORKER(w->index))) {
+        w->budget--;
+        return next;
+    }
+    if (next)
+        whorl__ready_here(w, next);
+    return whorl__take_next(w);
+}
+
+/* whorl__leave, for a task that has just woken another one, which it waits for. */
+__attribute__((always_inline)) static inline struct whorl__worker *whorl__leave_for(struct whorl__worker *w, struct whorl_task *t,
+                                                                                    whorl__commit commit, struct whorl_task *next)
+{
+    w->commit = commit;
+    w->committee = t;
+    w->handoffs = 0;
+    w = whorl__context_switch(&t->context, whorl__context_of(w, whorl__prefer(w, next)), w);
+    whorl__after_switch(w);
+    return w;
+}
+
 /* Are there ready tasks that only this worker may run? */
 static inline bool whorl__bound_ready(const struct whorl__worker *w)
 {
@@ -330,6 +355,11 @@ void whorl__defers_run(struct whorl_task *t);
 void whorl__locals_inherit(struct whorl_task *t, const struct whorl_task *from);
 /* The task ends: takes its values from it. */
 void whorl__locals_end(struct whorl_task *t);
+
+/* generator.c */
+
+/* Aborts if the task, which ends, has left a generator open. */
+void whorl__generators_end(struct whorl_task *t);
 
 /* pin.c */
 

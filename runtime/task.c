@@ -126,8 +126,10 @@ static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
     if (__builtin_expect(!w, 0))
         whorl__dead(NULL);
     whorl__pin_end(t);
-    if (t->traits & WHORL__LADEN)
+    if (t->traits & WHORL__LADEN) {
+        whorl__generators_end(t);
         whorl__scopes_end(t);
+    }
     if (t->traits & WHORL__DATED)
         drop_deadline(t);
     if (t->deque)

@@ -59,8 +59,8 @@ enum {
     WHORL__BOUND = 16,      /* it is bound to a worker from its beginning to its end */
     WHORL__PINNED = 32,     /* it is in a pin region */
     WHORL__NO_SUSPEND = 64, /* it is in a no-suspend region */
-    WHORL__LADEN = 128, /* it has, or had, something in its rare half that is to be undone: it is in a scope, has opened one, has
-                               deferred something, has task-locals */
+    WHORL__LADEN = 128, /* it has, or had, something in its rare half that is to be undone: it is in a scope, has opened one or a
+                           generator, has deferred something, has task-locals */
 };
 
 /* What a task touches each time it waits comes first, in as few cache lines as may be: with hundreds of connections on a worker the

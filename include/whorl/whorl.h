@@ -12,6 +12,7 @@
 #include <whorl/file.h>
 #include <whorl/fork.h>
 #include <whorl/future.h>
+#include <whorl/generator.h>
 #include <whorl/group.h>
 #include <whorl/inspect.h>
 #include <whorl/interval.h>

@@ -241,6 +241,12 @@ void whorl__locals_end(struct whorl_task *t)
     die("there are no task-locals");
 }
 
+void whorl__generators_end(struct whorl_task *t)
+{
+    (void)t;
+    die("there are no generators");
+}
+
 /* There are no pools. */
 
 const char *whorl__pool_here(void)
