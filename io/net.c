@@ -56,11 +56,11 @@ int whorl_tcp_listen(const char *host, uint16_t port, const struct whorl_listen_
         return -EOPNOTSUPP;
     if (o && o->size != sizeof *o)
         whorl__misuse("whorl_listen_options.size is %zu: set it to sizeof(struct whorl_listen_options), %zu", o->size, sizeof *o);
-    err = whorl__resolve(t, host ? host : "::", port, &found);
+    err = whorl__resolve(host ? host : "::", port, &found);
     if (err)
         return err;
     fd = listen_at(&found.list[0], o);
-    if (!host && fd == -EAFNOSUPPORT && whorl__resolve(t, "0.0.0.0", port, &found) == 0)
+    if (!host && fd == -EAFNOSUPPORT && whorl__resolve("0.0.0.0", port, &found) == 0)
         fd = listen_at(&found.list[0], o); /* a machine without IPv6 */
     return fd;
 }
@@ -137,7 +137,7 @@ int whorl_tcp_connect(const char *host, uint16_t port)
     if (!err && !whorl__has_kernel())
         return -EOPNOTSUPP;
     if (!err)
-        fd = err = whorl__resolve(t, host, port, &found);
+        fd = err = whorl__resolve(host, port, &found);
     for (int i = 0; !err && i < found.count; i++) {
         fd = connect_to(t, &found.list[i]);
         if (fd >= 0 || fd == -ECANCELED || fd == -EMFILE || fd == -ENFILE)

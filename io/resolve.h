@@ -23,13 +23,8 @@ struct whorl__addresses {
     struct whorl__address list[WHORL__ADDRESSES_MAX];
 };
 
-struct whorl_task;
-
-/* Fills *out for the running task `t`. 0; -ENOENT: no such host; -EAGAIN: the name service did not answer; -ENOMEM; -ECANCELED,
+/* Fills *out. In a task. 0; -ENOENT: no such host; -EAGAIN: the name service did not answer; -ENOMEM; -ECANCELED,
  * -ETIMEDOUT. Suspends when `host` is not an address. */
-int whorl__resolve(struct whorl_task *t, const char *host, uint16_t port, struct whorl__addresses *out);
-
-/* In the child of a fork(2): there are no threads that look up. */
-void whorl__resolve_forked(void);
+int whorl__resolve(const char *host, uint16_t port, struct whorl__addresses *out);
 
 #endif

@@ -6,8 +6,10 @@
 #include "io/sys.h"
 #include "runtime/current.h"
 #include "runtime/fatal.h"
+#include "runtime/pool.h"
 #include "runtime/foreign.h"
 #include "runtime/forked.h"
+#include "runtime/pool.h"
 #include "runtime/runtime.h"
 #include <errno.h>
 #include <pthread.h>
@@ -19,7 +21,7 @@ static void forked(void)
 {
     whorl__forked();
     whorl__fd_forked();
-    whorl__resolve_forked();
+    whorl__pools_forked();
     whorl__forks_unlock();
 }
 

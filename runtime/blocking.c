@@ -30,14 +30,14 @@ static int wait_for(struct whorl_pool *pool, struct whorl__job *job, struct whor
         whorl__waiter_block(me);
         return 0;
     }
-    while (!whorl__gate_wait(whorl__worker(), t, "a blocking function", object)) {
+    while (!whorl__gate_wait(whorl__worker(), t, pool->reason, object)) {
         enum whorl__withdrawal how;
 
         if (!whorl__cancel_pending(t))
             continue;
         how = whorl__pool_withdraw(pool, job);
         if (how == WHORL__TOO_LATE) /* the request is for the next wait */
-            return whorl__latch_wait(whorl__worker(), t, &t->gate, "a blocking function", object, WHORL__WAIT_SYNC);
+            return whorl__latch_wait(whorl__worker(), t, &t->gate, pool->reason, object, WHORL__WAIT_SYNC);
         whorl__add_seq_cst(&whorl__runtime_of(t)->outside, (uint32_t)-1);
         *left = how == WHORL__LEFT;
         return whorl__cancel_take(t);

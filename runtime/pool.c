@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #define THREADS_MAX 4096
+#define REASON      "a blocking function"
 
-struct whorl_pool whorl__blocking_pool = WHORL__POOL("blocking", WHORL__POOL_THREADS);
+struct whorl_pool whorl__blocking_pool = WHORL__POOL("blocking", WHORL__POOL_THREADS, REASON);
 
 /* All pools that may have threads. The lock is taken before that of a pool. */
 static struct whorl__spinlock all_lock;
@@ -334,7 +335,7 @@ struct whorl_pool *whorl_pool_create(const struct whorl_pool_options *options)
     pool = calloc(1, sizeof *pool);
     if (!pool)
         return NULL;
-    *pool = (struct whorl_pool)WHORL__POOL("pool", WHORL__POOL_THREADS);
+    *pool = (struct whorl_pool)WHORL__POOL("pool", WHORL__POOL_THREADS, REASON);
     if (o->name)
         strncpy(memset(pool->name, 0, sizeof pool->name), o->name, sizeof pool->name - 1);
     if (o->threads)
@@ -386,4 +387,15 @@ int whorl_pool_resize(struct whorl_pool *pool, int threads)
     whorl__spin_unlock(&pool->lock);
     syscall(SYS_futex, &pool->calls, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0); /* those that are too many end */
     return 0;
+}
+
+void whorl__pools_forked(void)
+{
+    all_lock = (struct whorl__spinlock){0};
+    here = NULL;
+    for (struct whorl_pool *pool = all; pool; pool = pool->next) {
+        pool->lock = (struct whorl__spinlock){0};
+        pool->queue = pool->begun = (struct whorl__jobs){0};
+        pool->threads = pool->idle = pool->busy = pool->queued = 0;
+    }
 }

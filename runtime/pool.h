@@ -42,8 +42,9 @@ struct whorl_pool {
     bool closing;
 
     /* Constant. */
-    whorl_ns patience; /* of a thread that has nothing to do */
-    size_t stack_size; /* 0: the system's */
+    whorl_ns patience;  /* of a thread that has nothing to do */
+    size_t stack_size;  /* 0: the system's */
+    const char *reason; /* what its waiters wait for: a string that lives as long as the program */
     char name[WHORL__POOL_NAME];
 
     struct whorl_pool *next; /* in the list of all, under its lock */
@@ -51,9 +52,9 @@ struct whorl_pool {
 };
 
 /* A pool that is there from the start. */
-#define WHORL__POOL(name_, threads_)                                                                                               \
+#define WHORL__POOL(name_, threads_, reason_)                                                                                      \
     {                                                                                                                              \
-        .limit = (threads_), .patience = WHORL_SEC(2), .name = name_                                                               \
+        .limit = (threads_), .patience = WHORL_SEC(2), .name = name_, .reason = (reason_)                                          \
     }
 
 /* The default one. */
@@ -75,6 +76,9 @@ enum whorl__withdrawal whorl__pool_withdraw(struct whorl_pool *pool, struct whor
 void whorl__pools_visit(struct whorl__runtime *rt, void (*visit)(struct whorl_pool *, struct whorl__job *, void *), void *arg);
 /* For a visitor: the waiter is never to be told. */
 void whorl__pool_forget(struct whorl_pool *pool, struct whorl__job *job);
+
+/* In the child of a fork(2): no pool has threads, jobs, or a lock that is held. */
+void whorl__pools_forked(void);
 
 /* The name of the pool whose job this thread does, or NULL. */
 const char *whorl__pool_here(void);
