@@ -4,11 +4,11 @@
  * P, the function's task, and C, its consumer, tell each other by `state`, and wake each other at their gates (runtime/waiter.h):
  *
  *   IDLE    P stands in whorl_generate, and its item is taken; or has not begun.   C: -> ASKED, and opens P's gate
- *   ASKED   C waits for an answer.                                                 P: -> READY, and opens C's gate. C, cancelled: -> LEFT
- *   LEFT    C was to stop waiting; P goes on.                                      P: -> READY. C, asking again: -> ASKED
- *   READY   the answer is there: an item, and P stands in whorl_generate, or       C: takes it, -> IDLE; the end it leaves there
- *           the end of P.
- *   CLOSED  by C, from IDLE, LEFT or READY. P's answers are not wanted any more.
+ *   ASKED   C waits.                           P: -> READY or ENDED, and opens C's gate. C, when it is to stop waiting: -> LEFT
+ *   LEFT    C has stopped waiting; P goes on.  P: -> READY or ENDED. C, asking again: -> ASKED
+ *   READY   P stands in whorl_generate, its item is there.                           C: takes it, -> IDLE
+ *   CLOSED  by C, from any of those but ASKED. P hands nothing over any more; C waits for its end.
+ *   ENDED   the last word of P, or of whoever found no stack for it. Opens C's gate, if it was ASKED or CLOSED.
  *
  * Who is to be woken has closed his gate before the state lets the other one open it, and whoever leaves ASKED by an exchange decides. P's wait
  * cannot be ended but by C, who is there as long as the generator is open. The item is copied by C from where P has it: P stands still
@@ -17,11 +17,12 @@
  * Whoever wakes the other is about to wait himself, so the worker goes straight on with the other, without a round through the queue, as long as its
  * budget lasts. */
 #include "runtime/waiter.h"
+#include "runtime/watch.h"
 #include <errno.h>
 #include <string.h>
 #include <whorl/generator.h>
 
-enum { IDLE, ASKED, LEFT, READY, CLOSED };
+enum { IDLE, ASKED, LEFT, READY, CLOSED, ENDED };
 
 /* Waits once at the task's own gate, as whorl__gate_wait does, and lets the worker go on with `next`, a task that nobody else can see, or
  * with whatever is ready (NULL). */
@@ -35,53 +36,50 @@ __attribute__((always_inline)) static inline bool stand(struct whorl__worker *w,
     return whorl__load_acquire(&t->gate) & 1;
 }
 
-/* P: its item, or its end, is there. False: nobody wants it any more. Else *consumer is whoever waited for it, to be made ready, or NULL. With the
- * last step of this the generator may be gone, if P does not stand in whorl_generate. */
-static bool answer(struct whorl_generator *g, struct whorl_task **consumer)
+/* P has ended. With the last step of this the generator may be gone. */
+static void function_ended(struct whorl__watch *watch)
 {
+    struct whorl_generator *g = (struct whorl_generator *)watch;
     struct whorl_task *c = g->consumer;
-    uint32_t seen = ASKED;
+    uint32_t before;
 
-    /* Release: pairs with the acquire in whorl_generator_next; the answer is visible. */
-    while (!whorl__cas_seq_cst(&g->state, &seen, (uint32_t)READY))
-        if (seen == CLOSED)
-            return false;
-    *consumer = seen == ASKED ? whorl__latch_open(&c->gate) : NULL;
-    return true;
+    g->result = (int)g->task->result;
+    before = whorl__xchg_seq_cst(&g->state, (uint32_t)ENDED); /* release: pairs with the acquire in whorl_generator_next */
+    c = before == ASKED || before == CLOSED ? whorl__latch_open(&c->gate) : NULL;
+    if (c)
+        whorl__ready_here(whorl__worker(), c);
 }
 
 static intptr_t run(void *arg)
 {
     struct whorl_generator *g = arg;
-    struct whorl_task *consumer;
 
-    g->result = g->fn(g, g->arg);
-    g->ended = 1;
-    if (answer(g, &consumer) && consumer)
-        whorl__ready_here(whorl__worker(), consumer);
-    return 0;
+    return g->fn(g, g->arg);
 }
 
 int whorl_generate(struct whorl_generator *g, const void *item)
 {
     struct whorl__worker *w;
-    struct whorl_task *t = whorl__self_may_suspend("whorl_generate", &w), *consumer;
+    struct whorl_task *t = whorl__self_may_suspend("whorl_generate", &w), *c = g->consumer;
+    uint32_t seen = ASKED;
 
     if (__builtin_expect(g->task != t, 0))
         whorl__misuse("whorl_generate was given a generator that this task is not the function of: hand items over from there");
     g->item = item;
     whorl__store_relaxed(&t->gate, (uintptr_t)0);
-    if (!answer(g, &consumer))
-        return -ECANCELED;
-    stand(w, t, WHORL__WAIT_SYNC, "its consumer", g, consumer);
+    /* Release: pairs with the acquire in whorl_generator_next; the item is visible. */
+    while (!whorl__cas_seq_cst(&g->state, &seen, (uint32_t)READY))
+        if (seen == CLOSED)
+            return -ECANCELED;
+    stand(w, t, WHORL__WAIT_SYNC, "its consumer", g, seen == ASKED ? whorl__latch_open(&c->gate) : NULL);
     /* Relaxed: the gate has ordered it. */
     return whorl__load_relaxed(&g->state) == CLOSED ? -ECANCELED : 0;
 }
 
-/* C: the answer is there. */
+/* C: an item, or the end, is there. */
 static int take(struct whorl_generator *g, void *item)
 {
-    if (__builtin_expect(g->ended, 0))
+    if (__builtin_expect(whorl__load_acquire(&g->state) == ENDED, 0)) /* pairs with the exchange in function_ended */
         return g->result < 0 ? g->result : 0;
     if (item)
         memcpy(item, g->item, g->size);
@@ -115,10 +113,10 @@ int whorl_generator_next(struct whorl_generator *g, void *item)
 {
     struct whorl__worker *w;
     struct whorl_task *t = consumer_of(g, "whorl_generator_next", &w), *next = NULL;
-    uint32_t seen = whorl__load_acquire(&g->state); /* pairs with the exchange in answer */
+    uint32_t seen = whorl__load_acquire(&g->state); /* pairs with the exchanges of P */
     int err;
 
-    if (__builtin_expect(seen == READY, 0))
+    if (__builtin_expect(seen == READY || seen == ENDED, 0))
         return take(g, item);
     err = whorl__cancel_take(t);
     if (err)
@@ -145,10 +143,17 @@ int whorl_generator_open_at(struct whorl_generator *g, whorl_generator_fn fn, vo
 
     if (!fn)
         whorl__misuse("whorl_generator_open was given no function");
-    *g = (struct whorl_generator){.fn = fn, .arg = arg, .size = size, .where = where, .consumer = t, .outer = rare->generators};
+    *g = (struct whorl_generator){.watch.ended = function_ended,
+                                  .fn = fn,
+                                  .arg = arg,
+                                  .size = size,
+                                  .where = where,
+                                  .consumer = t,
+                                  .outer = rare->generators};
     g->task = whorl__task_new(w->runtime, w, run, g, NULL, where);
     if (!g->task)
         return -ENOMEM;
+    g->task->latch = (uintptr_t)&g->watch | WHORL__LATCH_WATCH; /* before it begins */
     whorl__add_trait(t, WHORL__LADEN);
     rare->generators = g;
     return 0;
@@ -163,22 +168,27 @@ static void unlink_generator(struct whorl_task *t, const struct whorl_generator 
     *at = g->outer;
 }
 
-/* P is to end, wherever it is. */
-static void stop(struct whorl__worker *w, struct whorl_generator *g)
+/* Ends P, wherever it is. Returns whether that was needed. */
+static bool stop(struct whorl__worker *w, struct whorl_task *t, struct whorl_generator *g)
 {
     struct whorl_task *p = g->task, *standing;
     uint32_t before;
 
+    whorl__store_relaxed(&t->gate, (uintptr_t)0);
     whorl__or_seq_cst(&p->cancel, (uint8_t)WHORL__STOP); /* C1 of wait.c */
-    before = whorl__xchg_seq_cst(&g->state, (uint32_t)CLOSED);
-    if (before != LEFT) {
-        standing = whorl__latch_open(&p->gate);
-        if (standing)
-            whorl__ready_here(w, standing);
-    }
+    before = whorl__load_acquire(&g->state);             /* pairs with the exchange in function_ended */
+    while (before != ENDED && !whorl__cas_seq_cst(&g->state, &before, (uint32_t)CLOSED))
+        continue;
+    if (before == ENDED)
+        return false;
+    standing = before == LEFT ? NULL : whorl__latch_open(&p->gate);
+    if (standing)
+        whorl__ready_here(w, standing);
     whorl__interrupt(p);
     if (whorl__load_relaxed(&p->deque)) /* else it has no forks */
         whorl__strands_cancel(p, WHORL__STOP);
+    stand(w, t, WHORL__WAIT_SYNC, "a generator's end", g, NULL);
+    return true;
 }
 
 int whorl_generator_close(struct whorl_generator *g)
@@ -188,15 +198,8 @@ int whorl_generator_close(struct whorl_generator *g)
     bool stopped;
 
     unlink_generator(t, g);
+    stopped = g->begun && stop(w, t, g);
     g->consumer = NULL;
-    if (!g->begun) {
-        whorl__record_put(w, g->task);
-        return 0;
-    }
-    stopped = whorl__load_acquire(&g->state) != READY || !g->ended; /* pairs with the exchange in answer */
-    if (stopped)
-        stop(w, g);
-    whorl__latch_wait(whorl__worker(), t, &g->task->latch, "a generator's end", (uintptr_t)g->task, WHORL__WAIT_SYNC);
     whorl__record_put(whorl__worker(), g->task);
     return g->result >= 0 || (stopped && g->result == -ECANCELED) ? 0 : g->result;
 }

@@ -26,6 +26,7 @@
 #define WHORL_GENERATOR_H
 
 #include <whorl/base.h>
+#include <whorl/waiters.h>
 
 struct whorl_generator;
 
@@ -34,6 +35,7 @@ typedef int (*whorl_generator_fn)(struct whorl_generator *generator, void *arg);
 
 /* The library's, from open to close. */
 struct whorl_generator {
+    struct whorl__watch watch; /* on `task` */
     struct whorl_task *task, *consumer;
     whorl_generator_fn fn;
     void *arg;
@@ -42,8 +44,8 @@ struct whorl_generator {
     struct whorl_generator *outer; /* that the consumer has opened before and has yet to close */
     const char *where;
     uint32_t state; /* atomic */
+    int begun;
     int result;
-    int begun, ended;
 };
 
 WHORL_BEGIN_DECLS
@@ -55,7 +57,7 @@ WHORL_API WHORL_MUST_USE int whorl_generator_open_at(struct whorl_generator *gen
                                                      size_t size, const char *where);
 
 /* Lets the function go on to its next item, and stores that in *item (unless NULL).
- * Returns 1; 0: there are no more; what the function returned, if that was less than 0; -ECANCELED or -ETIMEDOUT: the caller is to stop waiting,
+ * Returns 1; 0: there are no more; what the function returned, if that was less than 0 (-ENOMEM: there was no stack for it); -ECANCELED or -ETIMEDOUT: the caller is to stop waiting,
  * the function goes on meanwhile, and its item is for the next call. Suspends. Aborts when the caller has not opened the generator. */
 WHORL_API WHORL_MUST_USE int whorl_generator_next(struct whorl_generator *generator, void *item);
 

@@ -194,6 +194,79 @@ static void add_and_sort(void)
         CHECK(numbers[i - 1] <= numbers[i]);
 }
 
+/* Blocking functions and generators. */
+
+static intptr_t add_seven(void *arg)
+{
+    return (intptr_t)arg + 7;
+}
+
+static intptr_t block(void *arg)
+{
+    intptr_t result = 0;
+    int err;
+
+    count(&now.begun);
+    err = whorl_pool_run((struct whorl_pool *)arg, add_seven, (void *)1, &result);
+    count(&now.ended);
+    return err ? err : result;
+}
+
+static intptr_t block_with_own(void *arg)
+{
+    intptr_t result = 0;
+    void *own = malloc(1);
+    int err;
+
+    count(&now.begun);
+    err = whorl_pool_run_owned((struct whorl_pool *)arg, add_seven, own, free, &result);
+    if (!err) {
+        CHECK_EQ(result, (intptr_t)own + 7);
+        free(own);
+    }
+    count(&now.ended);
+    return err ? err : 8;
+}
+
+static void block_some(void)
+{
+    struct whorl_pool *pool = whorl_pool_create(NULL);
+    struct whorl_task *tasks[6];
+
+    CHECK(pool || scarce_refused());
+    if (!pool)
+        return;
+    for (int i = 0; i < 6; i++)
+        tasks[i] = begin(i % 2 ? block_with_own : block, pool);
+    for (int i = 0; i < 6; i++)
+        end_with(tasks[i], 8);
+    CHECK_EQ(whorl_pool_destroy(pool), 0);
+}
+
+static int generate_some(struct whorl_generator *g, void *arg)
+{
+    int err = whorl_sleep(1000);
+
+    for (int i = 0; !err && i < 5; i++)
+        err = whorl_generate(g, arg);
+    return err;
+}
+
+static void ask_some(void)
+{
+    struct whorl_generator g;
+    int item = 3, got = 0, items = 0, err = whorl_generator_open(&g, generate_some, &item, sizeof item);
+
+    is(err, 0);
+    if (err)
+        return;
+    while ((got = whorl_generator_next(&g, &item)) > 0)
+        items++;
+    is(got, 0);
+    CHECK(items == 5 || got < 0);
+    is(whorl_generator_close(&g), got);
+}
+
 /* Another thread, which the test itself is given in any case. */
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *), void *arg);
@@ -332,6 +405,8 @@ static intptr_t do_everything(void *arg)
     fork_many();
     dig_deep();
     add_and_sort();
+    block_some();
+    ask_some();
     be_visited();
     if (strcmp(whorl_reactor(), "uring") == 0) {
         connect_and_speak();
