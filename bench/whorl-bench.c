@@ -13,6 +13,8 @@ static const struct workload {
     {"switch", "the bare context switch, without the scheduler", bench_switch},
     {"yield", "two tasks of a worker that yield to each other", bench_yield},
     {"spawn", "spawn and join of a task that suspends once", bench_spawn},
+    {"generator", "items that a generator hands to its consumer", bench_generator},
+    {"blocking", "functions that do nothing, in the blocking pool", bench_blocking},
     {"fib", "fork-join: Fibonacci numbers, a fork for each call", bench_fib},
     {"skynet", "fork-join: a tree with ten forks each", bench_skynet},
     {"nqueens", "fork-join: queens on a board", bench_nqueens},

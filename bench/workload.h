@@ -9,6 +9,8 @@ typedef int (*bench_workload_fn)(int argc, char **argv);
 int bench_switch(int argc, char **argv);
 int bench_yield(int argc, char **argv);
 int bench_spawn(int argc, char **argv);
+int bench_generator(int argc, char **argv);
+int bench_blocking(int argc, char **argv);
 int bench_fib(int argc, char **argv);
 int bench_skynet(int argc, char **argv);
 int bench_nqueens(int argc, char **argv);

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Generators (whorl/generator.h): two tasks of which one runs at a time, as long as nobody is cancelled.
  *
- * P, the function's task, and C, its consumer, tell each other by `state`, and wake each other at their gates (runtime/waiter.h):
+ * P, the function's task, and C, its consumer, tell each other by `state`:
  *
- *   IDLE    P stands in whorl_generate, and its item is taken; or has not begun.   C: -> ASKED, and opens P's gate
- *   ASKED   C waits.                           P: -> READY or ENDED, and opens C's gate. C, when it is to stop waiting: -> LEFT
+ *   IDLE    P stands in whorl_generate, and its item is taken; or has not begun.   C: -> ASKED, and P goes on
+ *   ASKED   C waits at its gate.               P: -> READY or ENDED, and opens the gate. C, when it is to stop waiting: -> LEFT
  *   LEFT    C has stopped waiting; P goes on.  P: -> READY or ENDED. C, asking again: -> ASKED
- *   READY   P stands in whorl_generate, its item is there.                           C: takes it, -> IDLE
- *   CLOSED  by C, from any of those but ASKED. P hands nothing over any more; C waits for its end.
+ *   READY   P stands in whorl_generate, its item is there.                         C: takes it, -> IDLE
+ *   CLOSED  by C, from any of those but ASKED. P hands nothing over any more; C waits at its gate for P's end.
  *   ENDED   the last word of P, or of whoever found no stack for it. Opens C's gate, if it was ASKED or CLOSED.
  *
- * Who is to be woken has closed his gate before the state lets the other one open it, and whoever leaves ASKED by an exchange decides. P's wait
- * cannot be ended but by C, who is there as long as the generator is open. The item is copied by C from where P has it: P stands still
- * meanwhile.
+ * C's gate is that of runtime/waiter.h: closed before the state lets P open it; who leaves ASKED by an exchange decides. P, which stands still, needs none:
+ * it is C's, who makes it go on when `standing` shows that P has left its stack. P's wait cannot be ended but by C, who is there as long as
+ * the generator is open. The item is copied by C from where P has it.
  *
- * Whoever wakes the other is about to wait himself, so the worker goes straight on with the other, without a round through the queue, as long as its
- * budget lasts. */
+ * Whoever lets the other go on is about to wait for it, so the worker goes straight on with the other, without a round through the queue, as long as
+ * its budget lasts. */
 #include "runtime/waiter.h"
 #include "runtime/watch.h"
 #include <errno.h>
@@ -24,16 +24,34 @@
 
 enum { IDLE, ASKED, LEFT, READY, CLOSED, ENDED };
 
-/* Waits once at the task's own gate, as whorl__gate_wait does, and lets the worker go on with `next`, a task that nobody else can see, or
- * with whatever is ready (NULL). */
-__attribute__((always_inline)) static inline bool stand(struct whorl__worker *w, struct whorl_task *t, enum whorl__wait wait,
-                                                        const char *reason, const void *object, struct whorl_task *next)
+/* C: waits once at its gate, as whorl__gate_wait does, and lets the worker go on with `next`, a task that nobody else can see, or with whatever is
+ * ready (NULL). */
+__attribute__((always_inline)) static inline bool await(struct whorl__worker *w, struct whorl_task *t, enum whorl__wait wait,
+                                                        const struct whorl_generator *g, struct whorl_task *next)
 {
     whorl__store_relaxed(&t->wait_latch, &t->gate);
-    whorl__begin_wait(w, t, wait, reason, (uintptr_t)object);
+    whorl__begin_wait(w, t, wait, "a generator", (uintptr_t)g);
     whorl__leave_for(w, t, whorl__publish_gate, next);
     /* Acquire: pairs with the exchange of who has opened it. */
     return whorl__load_acquire(&t->gate) & 1;
+}
+
+/* P has left its stack. */
+static void publish_standing(struct whorl__worker *w, struct whorl_task *t)
+{
+    struct whorl_generator *g = (struct whorl_generator *)whorl__load_relaxed(&t->object);
+
+    (void)w;
+    whorl__pause_at(GENERATOR_STAND);
+    whorl__store_release(&g->standing, 1u); /* pairs with the acquire in standing; the last touch of both */
+}
+
+/* C: P stands in whorl_generate, or is about to, a matter of a few instructions. Returns it: nobody else can see it. */
+static struct whorl_task *standing(const struct whorl_generator *g)
+{
+    while (!whorl__load_acquire(&g->standing))
+        sched_yield();
+    return g->task;
 }
 
 /* P has ended. With the last step of this the generator may be gone. */
@@ -44,6 +62,7 @@ static void function_ended(struct whorl__watch *watch)
     uint32_t before;
 
     g->result = (int)g->task->result;
+    whorl__pause_at(GENERATOR_ENDED);
     before = whorl__xchg_seq_cst(&g->state, (uint32_t)ENDED); /* release: pairs with the acquire in whorl_generator_next */
     c = before == ASKED || before == CLOSED ? whorl__latch_open(&c->gate) : NULL;
     if (c)
@@ -66,13 +85,17 @@ int whorl_generate(struct whorl_generator *g, const void *item)
     if (__builtin_expect(g->task != t, 0))
         whorl__misuse("whorl_generate was given a generator that this task is not the function of: hand items over from there");
     g->item = item;
-    whorl__store_relaxed(&t->gate, (uintptr_t)0);
-    /* Release: pairs with the acquire in whorl_generator_next; the item is visible. */
+    whorl__store_relaxed(&g->standing, 0u);
+    whorl__pause_at(GENERATOR_READY);
+    /* Release: pairs with the acquire in whorl_generator_next; the item is visible, and that P does not stand yet. */
     while (!whorl__cas_seq_cst(&g->state, &seen, (uint32_t)READY))
         if (seen == CLOSED)
             return -ECANCELED;
-    stand(w, t, WHORL__WAIT_SYNC, "its consumer", g, seen == ASKED ? whorl__latch_open(&c->gate) : NULL);
-    /* Relaxed: the gate has ordered it. */
+    whorl__pause_at(GENERATOR_OPEN);
+    c = seen == ASKED ? whorl__latch_open(&c->gate) : NULL;
+    whorl__begin_wait(w, t, WHORL__WAIT_SYNC, "its consumer", (uintptr_t)g);
+    whorl__leave_for(w, t, publish_standing, c);
+    /* Relaxed: C has written it before it let us go on. */
     return whorl__load_relaxed(&g->state) == CLOSED ? -ECANCELED : 0;
 }
 
@@ -97,16 +120,15 @@ static struct whorl_task *consumer_of(struct whorl_generator *g, const char *cal
     return t;
 }
 
-/* P is to go on: returns it, if it stands and is to be made ready. */
+/* Lets P begin, or returns it, for it to go on. */
 static struct whorl_task *ask(struct whorl__worker *w, struct whorl_generator *g)
 {
-    whorl__store_relaxed(&g->state, (uint32_t)ASKED); /* its gate, or its start, makes it visible to P */
-    if (__builtin_expect(!g->begun, 0)) {
-        g->begun = 1;
-        whorl__task_start(w, g->task, NULL);
-        return NULL;
-    }
-    return whorl__latch_open(&g->task->gate);
+    whorl__store_release(&g->state, (uint32_t)ASKED); /* pairs with P's exchange: C's gate is closed */
+    if (__builtin_expect(g->begun, 1))
+        return standing(g);
+    g->begun = 1;
+    whorl__task_start(w, g->task, NULL);
+    return NULL;
 }
 
 int whorl_generator_next(struct whorl_generator *g, void *item)
@@ -126,9 +148,10 @@ int whorl_generator_next(struct whorl_generator *g, void *item)
         next = ask(w, g);
     else if (!whorl__cas_seq_cst(&g->state, &seen, (uint32_t)ASKED)) /* was LEFT */
         return take(g, item);
-    while (!stand(whorl__worker(), t, WHORL__WAIT_LATCH, "a generator", g, next)) {
+    while (!await(whorl__worker(), t, WHORL__WAIT_LATCH, g, next)) {
         next = NULL;
         seen = ASKED;
+        whorl__pause_at(GENERATOR_LEFT);
         if (whorl__cancel_pending(t) && whorl__cas_seq_cst(&g->state, &seen, (uint32_t)LEFT))
             return whorl__cancel_take(t);
     }
@@ -171,9 +194,10 @@ static void unlink_generator(struct whorl_task *t, const struct whorl_generator 
 /* Ends P, wherever it is. Returns whether that was needed. */
 static bool stop(struct whorl__worker *w, struct whorl_task *t, struct whorl_generator *g)
 {
-    struct whorl_task *p = g->task, *standing;
+    struct whorl_task *p = g->task;
     uint32_t before;
 
+    whorl__pause_at(GENERATOR_CLOSE);
     whorl__store_relaxed(&t->gate, (uintptr_t)0);
     whorl__or_seq_cst(&p->cancel, (uint8_t)WHORL__STOP); /* C1 of wait.c */
     before = whorl__load_acquire(&g->state);             /* pairs with the exchange in function_ended */
@@ -181,13 +205,13 @@ static bool stop(struct whorl__worker *w, struct whorl_task *t, struct whorl_gen
         continue;
     if (before == ENDED)
         return false;
-    standing = before == LEFT ? NULL : whorl__latch_open(&p->gate);
-    if (standing)
-        whorl__ready_here(w, standing);
-    whorl__interrupt(p);
+    if (before == LEFT)
+        whorl__interrupt(p);
+    else
+        whorl__ready_here(w, standing(g));
     if (whorl__load_relaxed(&p->deque)) /* else it has no forks */
         whorl__strands_cancel(p, WHORL__STOP);
-    stand(w, t, WHORL__WAIT_SYNC, "a generator's end", g, NULL);
+    await(w, t, WHORL__WAIT_SYNC, g, NULL);
     return true;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "runtime/fatal.h"
+#include "runtime/scheduler.h"
 #include <whorl/interval.h>
 #include <whorl/time.h>
 
@@ -11,12 +11,15 @@ static whorl_ns later(whorl_ns when, whorl_ns period)
 
 ssize_t whorl_interval_tick(struct whorl_interval *i)
 {
-    whorl_ns due = i->next ? i->next : whorl_now(), now, late;
+    struct whorl__worker *w;
+    whorl_ns due, now, late;
     int err;
 
+    whorl__self_may_suspend("whorl_interval_tick", &w);
     if (i->period <= 0)
         whorl__misuse("whorl_interval_tick was given an interval with a period of %lld ns: set it to more than 0",
                       (long long)i->period);
+    due = i->next ? i->next : whorl_now();
     err = whorl_sleep_until(due);
     if (err) {
         i->next = due;

@@ -83,6 +83,20 @@
     X(WAIT_C3, false, "it is known what it waits for: taking it out")                                                              \
     X(WAIT_OPEN, false, "opening a latch")                                                                                         \
     X(WAIT_FIRE, false, "a timer is out of its heap: waking its task")                                                             \
+    /* pool.c, blocking.c */                                                                                                       \
+    X(POOL_TELL, false, "a job is done, or refused: telling who waits for it")                                                     \
+    X(POOL_TOLD, false, "he has been told: the runtime is")                                                                        \
+    X(POOL_SLEEP, false, "a thread has nothing to do: sleeping")                                                                   \
+    X(POOL_LEAVE, false, "a thread goes, the pool may, too")                                                                       \
+    X(POOL_START, false, "a thread is counted: making it")                                                                         \
+    X(POOL_WITHDRAW, false, "somebody is to stop waiting for a job: withdrawing it")                                               \
+    /* generator.c */                                                                                                              \
+    X(GENERATOR_READY, false, "an item is there: saying so")                                                                       \
+    X(GENERATOR_OPEN, false, "it was asked for: opening the consumer's gate")                                                      \
+    X(GENERATOR_STAND, false, "the function has left its stack: saying so")                                                        \
+    X(GENERATOR_ENDED, false, "the function has ended: saying so")                                                                 \
+    X(GENERATOR_LEFT, false, "a consumer is to stop waiting: saying so")                                                           \
+    X(GENERATOR_CLOSE, false, "a generator is to be closed: saying so")                                                            \
     /* fd.c */                                                                                                                     \
     X(FD_U1, false, "a user has looked at the word: counting itself")                                                              \
     X(FD_U2, true, "the descriptor is not being closed: its operation becomes an entry")                                           \

@@ -59,7 +59,9 @@ static void take_out(struct whorl__jobs *list, struct whorl__job *job)
 /* The waiter and its runtime may be gone after this, each with its own step. */
 static void tell(struct whorl__waiter *waiter, struct whorl__runtime *rt)
 {
+    whorl__pause_at(POOL_TELL);
     whorl__waiters_open(waiter);
+    whorl__pause_at(POOL_TOLD);
     if (rt)
         whorl__add_seq_cst(&rt->outside, (uint32_t)-1); /* the last touch of the runtime, which waits for it */
 }
@@ -111,6 +113,7 @@ static bool await_job(struct whorl_pool *pool)
 
     pool->idle++;
     whorl__spin_unlock(&pool->lock);
+    whorl__pause_at(POOL_SLEEP);
     called = syscall(SYS_futex, &pool->calls, FUTEX_WAIT_PRIVATE, seen, &patience, NULL, 0) == 0 || errno != ETIMEDOUT;
     whorl__spin_lock(&pool->lock);
     pool->idle--;
@@ -132,6 +135,7 @@ static void leave(struct whorl_pool *pool)
     bool last = --pool->threads == 0 && pool->closing;
 
     whorl__spin_unlock(&pool->lock);
+    whorl__pause_at(POOL_LEAVE);
     if (last)
         free(pool);
 }
@@ -157,6 +161,7 @@ static __attribute__((noinline)) int start_thread(struct whorl_pool *pool)
     sigset_t every, before;
     int err = pthread_attr_init(&attributes);
 
+    whorl__pause_at(POOL_START);
     if (err)
         return -err;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -297,6 +302,7 @@ enum whorl__withdrawal whorl__pool_withdraw(struct whorl_pool *pool, struct whor
 {
     enum whorl__withdrawal how = WHORL__TOO_LATE;
 
+    whorl__pause_at(POOL_WITHDRAW);
     whorl__spin_lock(&pool->lock);
     if (job->waiter && !job->begun) {
         take_out(&pool->queue, job);

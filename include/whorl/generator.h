@@ -43,7 +43,7 @@ struct whorl_generator {
     size_t size;
     struct whorl_generator *outer; /* that the consumer has opened before and has yet to close */
     const char *where;
-    uint32_t state; /* atomic */
+    uint32_t state, standing; /* atomic */
     int begun;
     int result;
 };

@@ -32,6 +32,13 @@ static void fork_nothing(struct whorl_fork *self)
     (void)self;
 }
 
+static int generate_nothing(struct whorl_generator *g, void *arg)
+{
+    (void)g;
+    (void)arg;
+    return 0;
+}
+
 #define OUTSIDE(X)                                                                                                                 \
     X(whorl_yield, whorl_yield())                                                                                                  \
     X(whorl_sleep, (void)whorl_sleep(1))                                                                                           \
@@ -40,6 +47,11 @@ static void fork_nothing(struct whorl_fork *self)
     X(whorl_close, (void)whorl_close(0))                                                                                           \
     X(whorl_spawn, (void)!whorl_spawn(nothing, NULL))                                                                              \
     X(whorl_self, (void)whorl_self())                                                                                              \
+    X(whorl_interval_tick, (void)whorl_interval_tick(&(struct whorl_interval){.period = 1}))                                       \
+    X(whorl_generator_open, (void)!whorl_generator_open(&(struct whorl_generator){.begun = 0}, generate_nothing, NULL, 1))         \
+    X(whorl_generator_next, (void)!whorl_generator_next(&(struct whorl_generator){.begun = 0}, NULL))                              \
+    X(whorl_generate, (void)!whorl_generate(&(struct whorl_generator){.begun = 0}, NULL))                                          \
+    X(whorl_generator_close, (void)whorl_generator_close(&(struct whorl_generator){.begun = 0}))                                   \
     X(whorl_now, (void)whorl_now())                                                                                                \
     X(whorl_after, (void)whorl_after(1))                                                                                           \
     X(whorl_deadline, (void)whorl_deadline(1))                                                                                     \
