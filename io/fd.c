@@ -134,6 +134,18 @@ static void wait_for_users(struct whorl__fd *e, int fd, struct whorl_task *t)
     whorl__latch_wait(whorl__worker(), t, &t->gate, "close", (uintptr_t)fd, WHORL__WAIT_MUST);
 }
 
+/* The result of closing what is not open. */
+static int refuse_to_close(const struct whorl_task *t, int fd, const struct whorl__fd *e, bool closing)
+{
+    const char *by = e && !closing ? whorl__load_relaxed(&e->closed_by) : NULL;
+    const char *who = by ? "; it was closed before by a task spawned at " : closing ? "; another task is closing it just now" : "";
+
+    if (whorl__runtime_of(t)->config.debug)
+        whorl__alarm("whorl_close was given descriptor %d, which is not open, and returns -EBADF: close each descriptor once%s%s",
+                     fd, who, by ? by : "");
+    return -EBADF;
+}
+
 int whorl_close(int fd)
 {
     struct whorl__worker *w;
@@ -143,11 +155,11 @@ int whorl_close(int fd)
     int err;
 
     if (!e) /* without memory for an entry there is nobody who uses it, each would need one, too */
-        return fd < 0 || fd >= CHUNK * CHUNKS ? -EBADF : whorl__sys_close(fd);
+        return fd < 0 || fd >= CHUNK * CHUNKS ? refuse_to_close(t, fd, NULL, false) : whorl__sys_close(fd);
     do {
         word = settled(e);
         if (word & CLOSING)
-            return -EBADF;
+            return refuse_to_close(t, fd, e, true);
         whorl__pause_at(FD_X1);
     } while (!whorl__cas_seq_cst(&e->word, &word, word + (CLOSING + 1))); /* X1 */
     if (word)
@@ -156,7 +168,9 @@ int whorl_close(int fd)
     whorl__store_relaxed(&e->more, 0);
     whorl__store_release(&e->word, CLOSING | CLOSED); /* X4; nobody else changes the word now */
     err = whorl__sys_close(fd);
+    if (whorl__runtime_of(t)->config.debug && err != -EBADF)
+        whorl__store_relaxed(&e->closed_by, t->where);
     whorl__pause_at(FD_X4_CLEAR);
     whorl__store_release(&e->word, (uint64_t)0); /* pairs with the exchange in whorl__fd_hold */
-    return err;
+    return err == -EBADF ? refuse_to_close(t, fd, e, false) : err;
 }

@@ -12,6 +12,7 @@ struct whorl_task;
 struct whorl__fd {
     uint64_t word;             /* calls in flight, and how far a close is; any thread, atomic */
     struct whorl_task *closer; /* who waits for the word; the closer's, see fd.c */
+    const char *closed_by;     /* in debug mode: the spawn site of the task that closed it last, atomic */
     uint8_t more;              /* the last receive left something behind: a hint, atomic */
 };
 

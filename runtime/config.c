@@ -14,6 +14,9 @@
 #define STACK_SIZE_DEFAULT ((size_t)64 << 10)
 #define SPIN_DEFAULT       WHORL_US(50)
 #define RECORDS_PART       8
+#define SLICE_DEFAULT      WHORL_MS(100)
+#define SLICE_MIN          WHORL_MS(1)
+#define SLICE_MAX          WHORL_SEC(3600)
 
 /* CPUs of time that the cgroup's quota allows, rounded up; 0: no quota, or none to be read. */
 static int cgroup_cpus(void)
@@ -233,11 +236,27 @@ static int read_flags(struct whorl__config *c, const struct whorl_options *o)
     return err;
 }
 
+static int read_debug(struct whorl__config *c, const struct whorl_options *o)
+{
+    long long debug = o->debug, slice = o->slice_ns ? o->slice_ns : SLICE_DEFAULT;
+    int err = env_number("WHORL_DEBUG", 0, 1, &debug);
+
+    if (!err)
+        err = env_number("WHORL_SLICE_NS", SLICE_MIN, SLICE_MAX, &slice);
+    if (!err && (slice < SLICE_MIN || slice > SLICE_MAX)) {
+        whorl__say("whorl_options.slice_ns is %lld: want a time from 1 ms to 1 h, or 0 for 100 ms", slice);
+        err = -EINVAL;
+    }
+    c->debug = debug != 0;
+    c->slice_ns = slice;
+    return err;
+}
+
 int whorl__config_read(struct whorl__config *c, const struct whorl_options *options)
 {
     static const struct whorl_options defaults = {.size = sizeof defaults};
     static int (*const readers[])(struct whorl__config *, const struct whorl_options *) = {
-        read_workers, read_stack_size, read_memory, read_reactor, read_exit_policy, read_disable, read_flags};
+        read_workers, read_stack_size, read_memory, read_reactor, read_exit_policy, read_disable, read_flags, read_debug};
     const struct whorl_options *o = options ? options : &defaults;
 
     memset(c, 0, sizeof *c);

@@ -26,7 +26,9 @@ struct whorl__config {
     uint64_t seed; /* 0: draw one */
     unsigned disable;
     whorl_ns spin_ns;
-    whorl_ns blocking_grace;        /* 0: for ever */
+    whorl_ns blocking_grace; /* 0: for ever */
+    bool debug;
+    whorl_ns slice_ns;
     size_t stacks_max, records_max; /* bytes and tasks; SIZE_MAX: no limit */
 };
 

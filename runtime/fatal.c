@@ -47,11 +47,20 @@ _Noreturn void whorl__fatal(const char *format, ...)
     abort();
 }
 
-__attribute__((format(printf, 1, 0))) static void say_misuse(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void say_in_task(const char *format, va_list args)
 {
     struct whorl__worker *w = whorl__worker();
 
     say(format, args, w ? w->current : NULL);
+}
+
+void whorl__alarm(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    say_in_task(format, args);
+    va_end(args);
 }
 
 _Noreturn void whorl__misuse(const char *format, ...)
@@ -59,7 +68,7 @@ _Noreturn void whorl__misuse(const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    say_misuse(format, args);
+    say_in_task(format, args);
     va_end(args);
     abort();
 }
@@ -70,7 +79,7 @@ _Noreturn void whorl__misuse_traced(const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    say_misuse(format, args); /* first: the rest may need more than the stack has left */
+    say_in_task(format, args); /* first: the rest may need more than the stack has left */
     va_end(args);
     whorl__say("the calls, innermost first (addr2line -f -e PROGRAM ADDRESS tells the line of a +ADDRESS):");
     backtrace_symbols_fd(calls, backtrace(calls, TRACE_MAX), STDERR_FILENO);

@@ -195,11 +195,8 @@ static bool spin(struct whorl__worker *w)
     return found;
 }
 
-/* Everybody sleeps, no operation, timer or other thread is going to wake anyone, and tasks still wait for a stack: none will come
- * free. One of them ends; what that sets going may free the others. */
-static bool give_up_stackless(struct whorl__worker *w)
+bool whorl__stands_still(const struct whorl__runtime *rt)
 {
-    struct whorl__runtime *rt = w->runtime;
     uint64_t submitted = 0, completed = whorl__load_relaxed(&rt->withdrawn);
 
     if (whorl__load_relaxed(&rt->sleeping) < (uint32_t)rt->worker_count || whorl__load_relaxed(&rt->outside))
@@ -211,9 +208,14 @@ static bool give_up_stackless(struct whorl__worker *w)
     }
     for (int i = 0; i < rt->worker_count; i++)
         submitted += whorl__load_relaxed(&rt->workers[i].stats.submitted);
-    if (submitted != completed)
-        return false;
-    return whorl__fail_stackless(w);
+    return submitted == completed;
+}
+
+/* Nobody is going to wake anyone, and tasks still wait for a stack: none will come free. One of them ends; what that sets going may
+ * free the others. */
+static bool give_up_stackless(struct whorl__worker *w)
+{
+    return whorl__stands_still(w->runtime) && whorl__fail_stackless(w);
 }
 
 /* Does anybody else work, and may he have forks? */

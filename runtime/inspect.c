@@ -3,6 +3,7 @@
  * write(2). What it reads may change under it: records and slabs stay, single fields are atomic, and a line that mixes two moments
  * is the price. */
 #include "runtime/inspect.h"
+#include "runtime/holder.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
 #include <signal.h>
@@ -166,7 +167,68 @@ static const char *state_name(uint8_t state)
     return state < sizeof names / sizeof *names ? names[state] : "?";
 }
 
-static void put_object(struct text *text, const struct whorl_task *t)
+static void put_name(struct text *text, const struct whorl_task *t)
+{
+    char name[WHORL__NAME_SIZE];
+
+    whorl__copy_name(t, name);
+    put(text, " \"");
+    put(text, name);
+    put(text, "\"");
+}
+
+/* The record at `address`; NULL: there is none. Reason and object may be of two waits. */
+static const struct whorl_task *record_at(const struct whorl_task *waiter, uintptr_t address)
+{
+    struct whorl__runtime *rt = whorl__runtime_of(waiter);
+
+    for (struct whorl__record_slab *s = whorl__load_acquire(&rt->slabs); s; s = s->next) {
+        uintptr_t offset = address - (uintptr_t)s->tasks;
+
+        if (offset < sizeof s->tasks && offset % sizeof s->tasks[0] == 0)
+            return &s->tasks[offset / sizeof s->tasks[0]];
+    }
+    return NULL;
+}
+
+static void put_holder(struct text *text, const struct whorl_task *holder)
+{
+    uint8_t state = whorl__load_relaxed(&holder->state);
+
+    if (state == WHORL__FREE || state == WHORL__ENDED) {
+        put(text, " that a task holds which has ended");
+        return;
+    }
+    put(text, " that task 0x");
+    put_number(text, (uintptr_t)holder, 16);
+    put_name(text, holder);
+    put(text, " holds");
+}
+
+/* What a task waits for that other tasks are to give. `still`: none of them runs. */
+static void put_latch(struct text *text, const struct whorl_task *t, const char *reason, bool still)
+{
+    uintptr_t object = whorl__load_relaxed(&t->object);
+    const char *opened_at = whorl__load_relaxed(&whorl__rare(t)->opened_at);
+    const struct whorl_task *other;
+
+    if (object == 0)
+        return;
+    put(text, " 0x");
+    put_number(text, object, 16);
+    if (strcmp(reason, "join") == 0) {
+        other = record_at(t, object);
+        if (other)
+            put_name(text, other);
+    } else if (strcmp(reason, "scope") == 0) {
+        put(text, " opened at ");
+        put(text, opened_at ? opened_at : "?");
+    } else if (still && (other = whorl__holder_of(t)) != NULL) {
+        put_holder(text, other);
+    }
+}
+
+static void put_object(struct text *text, const struct whorl_task *t, const char *reason, bool still)
 {
     uintptr_t object = whorl__load_relaxed(&t->object);
 
@@ -175,8 +237,7 @@ static void put_object(struct text *text, const struct whorl_task *t)
         break;
     case WHORL__WAIT_LATCH:
     case WHORL__WAIT_SYNC:
-        put(text, " 0x");
-        put_number(text, object, 16);
+        put_latch(text, t, reason, still);
         break;
     case WHORL__WAIT_TIMER:
         put(text, " ");
@@ -191,29 +252,25 @@ static void put_object(struct text *text, const struct whorl_task *t)
     }
 }
 
-static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns now)
+static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns now, bool still)
 {
     uint8_t state = whorl__load_relaxed(&t->state);
     uint16_t bound = whorl__load_relaxed(&t->bound);
     whorl_ns since = whorl__load_relaxed(&t->since);
     const char *where = whorl__load_relaxed(&t->where), *reason = whorl__load_relaxed(&t->reason);
-    char name[WHORL__NAME_SIZE];
+    const char *scope_at = whorl__load_relaxed(&whorl__rare(t)->scope_at);
 
-    for (size_t i = 0; i < sizeof name; i++)
-        name[i] = whorl__load_relaxed(&whorl__rare(t)->name[i]);
-    name[sizeof name - 1] = 0;
     put(text, "  task 0x");
     put_number(text, (uintptr_t)t, 16);
-    put(text, " \"");
-    put(text, name);
-    put(text, "\" ");
+    put_name(text, t);
+    put(text, " ");
     if (whorl__load_relaxed(&t->root))
         put(text, "(a fork of it) ");
     put(text, state_name(state));
     if (state == WHORL__PARKED) {
         put(text, " for ");
         put(text, reason ? reason : "?");
-        put_object(text, t);
+        put_object(text, t, reason ? reason : "", still);
     } else if (whorl__load_relaxed(&t->traits) & WHORL__NO_SUSPEND) {
         put(text, " in the no-suspend region of ");
         put(text, reason ? reason : "?");
@@ -222,6 +279,10 @@ static void dump_task(struct text *text, const struct whorl_task *t, whorl_ns no
         put(text, ", on worker ");
         put_number(text, bound - 1u, 10);
         put(text, " only");
+    }
+    if (scope_at) {
+        put(text, ", in the scope opened at ");
+        put(text, scope_at);
     }
     put(text, ", since ");
     put_number(text, now > since ? (uint64_t)(now - since) / 1000 : 0, 10);
@@ -251,7 +312,7 @@ static void dump_worker(struct text *text, const struct whorl__worker *w)
     put(text, " completed\n");
 }
 
-static void dump_runtime(struct text *text, struct whorl__runtime *rt)
+static void dump_runtime(struct text *text, struct whorl__runtime *rt, bool still)
 {
     whorl_ns now = 0;
 
@@ -271,9 +332,17 @@ static void dump_runtime(struct text *text, struct whorl__runtime *rt)
     for (struct whorl__record_slab *s = whorl__load_acquire(&rt->slabs); s; s = s->next)
         for (uint32_t i = 0; i < whorl__load_relaxed(&s->used); i++)
             if (whorl__load_relaxed(&s->tasks[i].state) != WHORL__FREE)
-                dump_task(text, &s->tasks[i], now);
+                dump_task(text, &s->tasks[i], now, still);
     for (int i = 0; i < rt->worker_count; i++)
         dump_worker(text, &rt->workers[i]);
+}
+
+void whorl__dump_still(struct whorl__runtime *rt, int fd)
+{
+    struct text text = {.fd = fd, .length = 0};
+
+    dump_runtime(&text, rt, true);
+    flush(&text);
 }
 
 void whorl_dump(int fd)
@@ -283,13 +352,13 @@ void whorl_dump(int fd)
 
     whorl__add_seq_cst(&readers, 1);
     if (w && w->current) {
-        dump_runtime(&text, w->runtime);
+        dump_runtime(&text, w->runtime, false);
     } else {
         for (int i = 0; i < RUNTIMES_MAX; i++) {
             struct whorl__runtime *rt = whorl__load_seq_cst(&runtimes[i]);
 
             if (rt)
-                dump_runtime(&text, rt);
+                dump_runtime(&text, rt, false);
         }
     }
     flush(&text);

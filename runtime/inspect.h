@@ -16,4 +16,7 @@ void whorl__inspect_forked(void (*die)(struct whorl__runtime *rt));
 /* Returns when no dump looks at it any more. */
 void whorl__inspect_unregister(struct whorl__runtime *rt);
 
+/* Writes what whorl_dump does of this runtime, and also who holds what tasks wait for. Only while none of them runs. */
+void whorl__dump_still(struct whorl__runtime *rt, int fd);
+
 #endif

@@ -15,6 +15,7 @@
  * The memory may be freed once the word is 0 and nobody else is about to lock it. So U2 must not make it 0 before it has given the
  * list's lock back: another one could lock, unlock by U1 and free it in between. */
 #include "runtime/mutex.h"
+#include "runtime/holder.h"
 #include <errno.h>
 
 #define WAITED ((uintptr_t)WHORL__LOCK_WAITED)
@@ -165,3 +166,12 @@ void whorl__mutex_check(const struct whorl_mutex *m, const char *call)
     if ((word & ~WAITED) != whorl__lock_holder(whorl__task_here()))
         not_the_holder(m, word, call);
 }
+
+static struct whorl_task *holder(uintptr_t object)
+{
+    uintptr_t word = whorl__load_relaxed(&((struct whorl_mutex *)object)->word);
+
+    return word & WHORL__LOCK_THREAD ? NULL : (struct whorl_task *)(word & ~WAITED);
+}
+
+WHORL__HOLDER("mutex", holder);

@@ -30,6 +30,7 @@ static struct whorl__record_slab *add_slab(struct whorl__runtime *rt)
         return NULL;
     slab->runtime = rt;
     slab->next = rt->slabs;
+    slab->number = rt->slabs ? rt->slabs->number + 1 : 0;
     whorl__store_release(&rt->slabs, slab); /* pairs with the acquire in dumps and in whorl__runtime_end */
     return slab;
 }

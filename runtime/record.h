@@ -22,11 +22,13 @@ struct whorl__rare {
     const char *pinned_at;  /* where the outermost pin region began; the task's own */
     struct whorl_task *strands; /* of a task (runtime/fork.h); under its strand_lock */
     struct whorl_task *before,
-        *next;                    /* of a strand, in its root's list, under its root's lock; of a task in a scope, in the scope's
+        *next;                  /* of a strand, in its root's list, under its root's lock; of a task in a scope, in the scope's
                                          list, under the scope's lock */
-    struct whorl_task *parent;    /* of a strand: whose fork it runs; constant while it lives */
-    struct whorl_scope *scope;    /* that it was spawned into; constant while it lives */
-    struct whorl_scope *scopes;   /* that it has opened, the innermost first; the task's own */
+    struct whorl_task *parent;  /* of a strand: whose fork it runs; constant while it lives */
+    struct whorl_scope *scope;  /* that it was spawned into; constant while it lives */
+    struct whorl_scope *scopes; /* that it has opened, the innermost first; the task's own */
+    const char *scope_at,
+        *opened_at;               /* where `scope` and the first of `scopes` were opened, for dumps: those lie on stacks. Atomic */
     struct whorl__defer *defers;  /* of a task, the last first; under its strand_lock */
     struct whorl__locals *locals; /* the task's own, others read it under its strand_lock */
     struct whorl_generator *generators; /* likewise, the last first */
@@ -46,6 +48,7 @@ struct whorl__rare {
 struct whorl__record_slab {
     struct whorl__record_slab *next; /* constant */
     struct whorl__runtime *runtime;  /* constant */
+    size_t number;                   /* of slabs before it; constant */
     uint32_t used; /* records that were ever made ready: those before it. Written under record_lock; anyone, atomic */
     struct whorl_task tasks[WHORL__RECORDS_PER_SLAB];
     struct whorl__rare rare[WHORL__RECORDS_PER_SLAB];
@@ -105,6 +108,14 @@ static inline void whorl__set_deadline_of(struct whorl_task *t, whorl_ns when)
 {
     whorl__add_trait(t, WHORL__DATED);
     whorl__store_relaxed(&whorl__rare(t)->deadline_left, WHORL_NEVER - (when < 0 ? 0 : when));
+}
+
+/* The name of a task that may end meanwhile. */
+static inline void whorl__copy_name(const struct whorl_task *t, char name[WHORL__NAME_SIZE])
+{
+    for (size_t i = 0; i < WHORL__NAME_SIZE; i++)
+        name[i] = whorl__load_relaxed(&whorl__rare(t)->name[i]);
+    name[WHORL__NAME_SIZE - 1] = 0;
 }
 
 /* The name of a task that nobody else may end just now, "" when it has none. */

@@ -4,6 +4,7 @@
 #include "runtime/foreign.h"
 #include "runtime/forked.h"
 #include "runtime/inspect.h"
+#include "runtime/monitor.h"
 #include "runtime/overflow.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 /* Unjoined tasks that are named at the end; of the others only the number. */
 #define REPORT_MAX 10
@@ -96,6 +98,7 @@ static void *thread_main(void *arg)
         pin_thread(w->index);
     set_timer_slack(TIMER_SLACK);
     whorl__overflow_thread_init();
+    whorl__store_relaxed(&w->tid, gettid());
     whorl__set_worker(w);
     whorl__context_init_thread(&w->context);
     whorl__work(w);
@@ -262,6 +265,7 @@ static void lend_thread(struct whorl__runtime *rt, struct lent *before)
     if (before->pinned)
         pin_thread(0);
     whorl__overflow_thread_init();
+    whorl__store_relaxed(&rt->workers[0].tid, gettid());
     whorl__set_worker(&rt->workers[0]);
     for (int i = 0; i < (rt->ops->simulated ? rt->worker_count : 1); i++)
         whorl__context_init_thread(&rt->workers[i].context);
@@ -345,7 +349,9 @@ int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor
     if (!err)
         err = start_threads(rt, 1);
     if (!err) {
+        whorl__monitor_start(rt);
         run_main(rt);
+        whorl__monitor_stop(rt);
         *result = rt->result;
         whorl__foreign_drain(rt);
     }
@@ -370,7 +376,9 @@ int whorl__runtime_create(const struct whorl__config *config, struct whorl__reac
     err = make_main(*out, "close", end_runtime, NULL, "whorl_runtime_close");
     if (!err)
         err = start_threads(*out, 0);
-    if (err)
+    if (!err)
+        whorl__monitor_start(*out);
+    else
         free_runtime(*out);
     return err;
 }
@@ -395,6 +403,7 @@ struct whorl__reactor *whorl__runtime_close(struct whorl__runtime *rt)
         whorl__runtime_play(rt, NULL);
     else
         join_threads(rt, 0, rt->worker_count);
+    whorl__monitor_stop(rt);
     whorl__foreign_drain(rt);
     free_runtime(rt);
     return reactor;

@@ -71,11 +71,11 @@
  * against 4.5 ns a pop); LIFO order for tasks that a task wakes (they starve the rest). */
 #include "runtime/scheduler.h"
 #include "runtime/blocking.h"
+#include "runtime/deadlock.h"
 #include "runtime/forked.h"
 #include "runtime/pool.h"
 #include <errno.h>
 #include <stddef.h>
-#include <whorl/inspect.h>
 
 /* A worker that never runs out of ready tasks submits what is pending after this time all the same. */
 #define FLUSH_AFTER WHORL_US(200)
@@ -443,9 +443,7 @@ static void pass_time(struct whorl__runtime *rt)
     }
     if (whorl__fail_stackless(&rt->workers[0]))
         return;
-    whorl_dump(2);
-    whorl__fatal("deadlock: every task above waits, and nothing is left that could wake one (seed %llu)",
-                 (unsigned long long)rt->config.seed);
+    whorl__deadlock(rt);
 }
 
 /* A worker that found nothing for itself may have readied a task that is bound to one whose step came before. */

@@ -268,6 +268,8 @@ static inline void whorl__found(struct whorl__worker *w)
 void whorl__idle(struct whorl__worker *w);
 /* Can `w` find something to do? For a last look before sleeping. */
 bool whorl__anything(struct whorl__worker *w);
+/* Does everybody sleep, and no operation, timer or other thread that has said so is going to wake anyone? A moment old. */
+bool whorl__stands_still(const struct whorl__runtime *rt);
 /* Makes membarrier(2) usable; false: it is not. */
 bool whorl__membarrier_register(void);
 /* A full fence here, and on every CPU where one of the workers is: the expensive side of S4. */

@@ -200,7 +200,17 @@ void whorl_scope_open_at(struct whorl_scope *s, const char *where)
     *s = (struct whorl_scope){.outer = rare->scopes, .opener = t, .where = where, .deadline = WHORL_NEVER};
     s->timer.kind = WHORL__TIMER_SCOPE;
     whorl__add_trait(t, WHORL__LADEN);
+    whorl__store_relaxed(&rare->opened_at, where);
     whorl__store_release(&rare->scopes, s); /* for who looks from outside: its fields are visible */
+}
+
+/* `s` is NULL: in none. */
+static void set_scope(struct whorl_task *t, struct whorl_scope *s)
+{
+    struct whorl__rare *rare = whorl__rare(t);
+
+    rare->scope = s;
+    whorl__store_relaxed(&rare->scope_at, s ? s->where : NULL);
 }
 
 static struct whorl_task *opener(struct whorl_scope *s, const char *call, struct whorl__worker **w)
@@ -238,7 +248,7 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
         return -ENOMEM;
     t->latch = WHORL__LATCH_DETACHED; /* nobody may join it but the scope */
     whorl__add_trait(t, WHORL__LADEN);
-    whorl__rare(t)->scope = s;
+    set_scope(t, s);
     lock(s);
     open = !(state_of(s) & (CANCELLED | CLOSING));
     if (open) {
@@ -247,7 +257,7 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
     }
     unlock(s);
     if (!open) {
-        whorl__rare(t)->scope = NULL;
+        set_scope(t, NULL);
         whorl__pin_end(t);
         whorl__record_put(w, t);
         return -ECANCELED;
@@ -315,6 +325,7 @@ static void pop(struct whorl_scope *s, struct whorl_task *t)
     int err;
 
     whorl__store_relaxed(&rare->scopes, s->outer);
+    whorl__store_relaxed(&rare->opened_at, s->outer ? s->outer->where : NULL);
     if (!(state_of(s) & (CANCELLED | SHIELD)))
         return;
     if (state_of(s) & SHIELD) {
@@ -356,8 +367,8 @@ void whorl__scopes_end(struct whorl_task *t)
     struct whorl__rare *rare = whorl__rare(t);
 
     if (rare->scopes)
-        whorl__misuse("task \"%s\" (spawned at %s) ended without having closed the scope that it opened at %s", whorl__name_of(t),
-                      t->where, rare->scopes->where);
+        whorl__misuse("a task ended without having closed the scope that it opened at %s: call whorl_scope_close on every path",
+                      rare->opened_at); /* the scope's stack is in use for something else by now */
     whorl__store_relaxed(&rare->stopped, (int16_t)0);
 }
 
@@ -373,7 +384,7 @@ struct whorl_task *whorl__scope_leave(struct whorl__worker *w, struct whorl_task
     struct whorl_task *waiter = s->opener;
     bool bad = failed(s, result), last;
 
-    whorl__rare(t)->scope = NULL;
+    set_scope(t, NULL);
     if (bad)
         whorl_scope_fail(s, (int)result);
     lock(s);

@@ -192,6 +192,15 @@ int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *
     return wait_for_latch(w, t, latch, reason, object, wait);
 }
 
+static int refuse_to_join_self(const struct whorl__runtime *rt)
+{
+    if (rt->config.debug)
+        whorl__alarm(
+            "whorl_join was given the task that calls it, and returns -EDEADLK: a task cannot wait for its own end, let another "
+            "one join it or give its handle up with whorl_detach");
+    return -EDEADLK;
+}
+
 int whorl_join(struct whorl_task *t, intptr_t *result)
 {
     struct whorl__worker *w;
@@ -199,8 +208,8 @@ int whorl_join(struct whorl_task *t, intptr_t *result)
     int err;
 
     whorl__check_handle(t, "whorl_join");
-    if (t == self || t == self->root)
-        return -EDEADLK;
+    if (__builtin_expect(t == self || t == self->root, 0))
+        return refuse_to_join_self(w->runtime);
     if (__builtin_expect(whorl__runtime_of(t) != w->runtime, 0))
         whorl__misuse("whorl_join was given a task of another runtime: join it there, or on a thread with whorl_runtime_join");
     err = wait_for_latch(w, self, &t->latch, "join", (uintptr_t)t, WHORL__WAIT_LATCH);

@@ -63,6 +63,7 @@ struct whorl__worker {
 
     /* The owner writes, anyone reads, relaxed. */
     whorl_ns now __attribute__((aligned(WHORL__CACHE_LINE))); /* the last reading of the clock */
+    int tid;                                                  /* of its thread */
     whorl_ns looked;                                          /* when its task last looked up from forks, runtime/fork.c */
     struct whorl_stats stats;
     struct whorl__deque *deque; /* of the task that runs, NULL: it has none */
@@ -77,6 +78,7 @@ struct whorl__worker {
     bool asleep __attribute__((aligned(WHORL__CACHE_LINE))); /* in runtime->sleepers */
 };
 
+struct whorl__monitor;
 struct whorl__record_slab;
 
 struct whorl__runtime {
@@ -92,6 +94,7 @@ struct whorl__runtime {
     bool watched_overflows;           /* overflow.c counts us */
     bool played;                      /* simulated, and nobody's for good: who waits from outside plays the workers meanwhile */
     pthread_mutex_t turn;             /* held by who does */
+    struct whorl__monitor *monitor;   /* of debug mode, NULL: none; whoever starts and ends the runtime */
     struct whorl_task *main;          /* whose end is the runtime's; NULL once it has ended */
     intptr_t result;                  /* main's */
 

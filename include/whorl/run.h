@@ -44,6 +44,12 @@ struct whorl_options {
         blocking_grace; /* how long a runtime whose main has returned waits for functions in pools (whorl/blocking.h) when nothing else
                                 is left. Then it says which tasks it gives up: whorl_run returns, they never go on, and what is theirs is
                                 never freed, since the functions may still use it. Default: it waits for ever. WHORL_BLOCKING_GRACE_NS */
+    int debug; /* 1: alarms on standard error: tasks that keep their worker too long, deadlocks, descriptors closed twice, tasks that
+                          join themselves; docs/debugging.md shows each. One more thread, and more to read. WHORL_DEBUG */
+    whorl_ns
+        slice_ns; /* in debug mode: a task that runs longer than this without letting others run, or blocks its worker's thread, is
+                          reported. 1 ms to 1 h; default 100 ms. On the null reactor no time passes meanwhile, and nothing is
+                          reported. WHORL_SLICE_NS */
 };
 
 /* Starts the workers, the calling thread being the first of them, runs `main_fn(arg)` as a task, joins or cancels what is

@@ -451,7 +451,8 @@ static void name_the_run(int signal)
 /* The n-th, from the first to the last there is. A sanitizer slows all that down: there it is some of them, others each time. */
 static void refuse_each(const char *reactor, int workers, bool lasting)
 {
-    struct whorl_options options = {.size = sizeof options, .reactor = reactor, .workers = workers, .stack_size = 1 << 20};
+    struct whorl_options options = {
+        .size = sizeof options, .reactor = reactor, .workers = workers, .stack_size = 1 << 20, .debug = workers > 1};
     uint64_t seed = test_seed();
 
     signal(SIGQUIT, name_the_run);

@@ -23,9 +23,10 @@ struct attempt {
 
 static void forget_all(void)
 {
-    static const char *const names[] = {"WHORL_WORKERS", "WHORL_STACK_SIZE", "WHORL_REACTOR",          "WHORL_PIN",
-                                        "WHORL_EXIT",    "WHORL_SEED",       "WHORL_DISABLE",          "WHORL_DUMP_ON_SIGQUIT",
-                                        "WHORL_SPIN_NS", "WHORL_MEMORY",     "WHORL_BLOCKING_GRACE_NS"};
+    static const char *const names[] = {"WHORL_WORKERS", "WHORL_STACK_SIZE", "WHORL_REACTOR",           "WHORL_PIN",
+                                        "WHORL_EXIT",    "WHORL_SEED",       "WHORL_DISABLE",           "WHORL_DUMP_ON_SIGQUIT",
+                                        "WHORL_SPIN_NS", "WHORL_MEMORY",     "WHORL_BLOCKING_GRACE_NS", "WHORL_DEBUG",
+                                        "WHORL_SLICE_NS"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
@@ -89,6 +90,8 @@ TEST(config, without_options_everything_has_its_default)
     CHECK_EQ(config.disable, 0);
     CHECK_EQ(config.spin_ns, WHORL_US(50));
     CHECK_EQ(config.blocking_grace, 0);
+    CHECK(!config.debug);
+    CHECK_EQ(config.slice_ns, WHORL_MS(100));
 }
 
 TEST(config, no_more_workers_than_this_process_may_use_cpus)
@@ -108,7 +111,7 @@ TEST(config, options_are_taken_over)
         read_config(NULL, NULL,
                     OPTIONS(.workers = 1024, .stack_size = 1, .reactor = "null", .pin = 1, .exit_policy = WHORL_EXIT_CANCEL,
                             .seed = UINT64_MAX, .disable = "guard_install,,membarrier,send_msg_ring,", .dump_on_sigquit = 1,
-                            .spin_ns = WHORL_MS(3), .blocking_grace = WHORL_SEC(9)));
+                            .spin_ns = WHORL_MS(3), .blocking_grace = WHORL_SEC(9), .debug = 1, .slice_ns = WHORL_MS(7)));
 
     CHECK_EQ(c.workers, 1024);
     CHECK_EQ(c.stack_class, 0);
@@ -120,6 +123,8 @@ TEST(config, options_are_taken_over)
     CHECK_EQ(c.disable, WHORL__DISABLE_GUARD_INSTALL | WHORL__DISABLE_MEMBARRIER | WHORL__DISABLE_SEND_MSG_RING);
     CHECK_EQ(c.spin_ns, WHORL_MS(3));
     CHECK_EQ(c.blocking_grace, WHORL_SEC(9));
+    CHECK(c.debug);
+    CHECK_EQ(c.slice_ns, WHORL_MS(7));
     CHECK(read_config(NULL, NULL, OPTIONS(.spin_ns = -5)).spin_ns < 0);
     CHECK_EQ(read_config(NULL, NULL, OPTIONS(.stack_size = 4 << 20)).stack_class, WHORL__STACK_CLASSES - 1);
 }
@@ -142,6 +147,9 @@ TEST(config, the_environment_wins_over_options)
     CHECK_EQ(read_config("WHORL_BLOCKING_GRACE_NS", "2K", OPTIONS(.blocking_grace = 5)).blocking_grace, 2048);
     CHECK_EQ(read_config("WHORL_SPIN_NS", "1000", OPTIONS(.spin_ns = 5)).spin_ns, 1000);
     CHECK(read_config("WHORL_SPIN_NS", "-1", OPTIONS(.spin_ns = 5)).spin_ns < 0);
+    CHECK(read_config("WHORL_DEBUG", "1", OPTIONS(0)).debug);
+    CHECK(!read_config("WHORL_DEBUG", "0", OPTIONS(.debug = 1)).debug);
+    CHECK_EQ(read_config("WHORL_SLICE_NS", "2000000", OPTIONS(.slice_ns = WHORL_MS(5))).slice_ns, WHORL_MS(2));
 }
 
 TEST(config, an_empty_variable_is_as_good_as_none)
@@ -202,6 +210,8 @@ TEST(config, an_option_that_is_wrong_is_refused_by_name)
             "whorl_options.exit_policy is 2: want WHORL_EXIT_JOIN or WHORL_EXIT_CANCEL");
     refused((struct attempt){.options = OPTIONS(.disable = "guard_install,turbo")},
             "cannot disable \"turbo\": want guard_install, process_madvise, send_msg_ring, membarrier or watcher");
+    refused((struct attempt){.options = OPTIONS(.slice_ns = -1)}, "whorl_options.slice_ns is -1: want a time from 1 ms to 1 h");
+    refused((struct attempt){.options = OPTIONS(.slice_ns = 999999)}, "whorl_options.slice_ns is 999999: want");
 }
 
 TEST(config, a_variable_that_is_wrong_is_refused_by_name_and_value)
@@ -239,6 +249,8 @@ TEST(config, a_variable_that_is_wrong_is_refused_by_name_and_value)
         {"WHORL_SPIN_NS", "2000M", "WHORL_SPIN_NS=2000M: want a number from -1 to 1000000000"},
         {"WHORL_SPIN_NS", "-2", "WHORL_SPIN_NS=-2: want"},
         {"WHORL_SPIN_NS", "50us", "WHORL_SPIN_NS=50us: want"},
+        {"WHORL_DEBUG", "2", "WHORL_DEBUG=2: want a number from 0 to 1"},
+        {"WHORL_SLICE_NS", "1000", "WHORL_SLICE_NS=1000: want a number from 1000000 to 3600000000000"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

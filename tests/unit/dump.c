@@ -129,7 +129,8 @@ static intptr_t dump_all_states(void *arg)
     ready = spawn_named(do_nothing, NULL, "of twenty-three letters", "there.c:5");
     text = dump();
     check_task(text, sleeper, "waits for sleep until 3001000000 ns, since 250 us, spawned at here.c:1");
-    snprintf(joining, sizeof joining, "waits for join 0x%" PRIxPTR ", since 250 us, spawned at here.c:2", (uintptr_t)sleeper);
+    snprintf(joining, sizeof joining, "waits for join 0x%" PRIxPTR " \"sleeper\", since 250 us, spawned at here.c:2",
+             (uintptr_t)sleeper);
     check_task(text, joiner, joining);
     check_task(text, operator, "waits for nop fd -1, since 250 us, spawned at there.c:3");
     check_task(text, ended, "ended, since 250 us, spawned at there.c:4");
@@ -154,6 +155,55 @@ static intptr_t dump_all_states(void *arg)
 TEST(dump, each_task_has_a_line_with_name_state_reason_object_since_and_place)
 {
     null_run(dump_all_states, NULL, NULL);
+}
+
+/* Opens a scope and waits in it for a child, who is in one of its own. */
+static intptr_t open_in_scope(void *arg)
+{
+    struct whorl_scope s;
+
+    (void)arg;
+    whorl_scope_open_at(&s, "inner.c:2");
+    CHECK_EQ(whorl_sleep(WHORL_SEC(1)), 0);
+    return whorl_scope_close(&s);
+}
+
+static intptr_t open_and_wait(void *arg)
+{
+    struct whorl_spawn_options options = {.size = sizeof options, .name = "child"};
+    struct whorl_scope s, inner;
+
+    whorl_scope_open_at(&s, "outer.c:1");
+    CHECK_EQ(whorl_scope_spawn_at(&s, open_in_scope, arg, &options, "here.c:2"), 0);
+    whorl_scope_open_at(&inner, "empty.c:3"); /* closed before the wait: it is not what the task waits in */
+    CHECK_EQ(whorl_scope_close(&inner), 0);
+    return whorl_scope_close(&s);
+}
+
+static intptr_t dump_scopes(void *arg)
+{
+    struct whorl_task *parent = spawn_named(open_and_wait, arg, "parent", "here.c:1");
+    char line[256], *text;
+
+    CHECK_EQ(whorl_sleep(1000), 0);
+    text = dump();
+    CHECK(find_line(text, "\"parent\"", line, sizeof line));
+    CHECK_HAS(line, "\"parent\" waits for scope 0x");
+    CHECK_HAS(line, " opened at outer.c:1, since 1 us, spawned at here.c:1");
+    CHECK(find_line(text, "\"child\"", line, sizeof line));
+    CHECK_HAS(line,
+              "\"child\" waits for sleep until 1000000000 ns, in the scope opened at outer.c:1, since 1 us, spawned at here.c:2");
+    free(text);
+    CHECK_EQ(whorl_join(parent, NULL), 0);
+    text = dump();
+    CHECK_EQ(count_of(text, ".c:"), 0); /* nothing is left of it for those who have the records next */
+    free(text);
+    return 0;
+}
+
+TEST(dump, scopes_are_shown_to_those_who_wait_in_them_and_to_their_children)
+{
+    null_run(dump_scopes, NULL, NULL);
 }
 
 static intptr_t dump_here(void *arg)
