@@ -97,6 +97,12 @@
     X(GENERATOR_ENDED, false, "the function has ended: saying so")                                                                 \
     X(GENERATOR_LEFT, false, "a consumer is to stop waiting: saying so")                                                           \
     X(GENERATOR_CLOSE, false, "a generator is to be closed: saying so")                                                            \
+    /* waiter.c, select.c */                                                                                                       \
+    X(WAITER_M2, false, "a waiter is off the list, and has what it waited for: opening its gate")                                  \
+    X(WAITER_W3, false, "a wait is to end: is the waiter on the list still?")                                                      \
+    X(SELECT_S2, false, "nothing can be done at once: standing for the next case")                                                 \
+    X(SELECT_CLAIM, true, "something came true for one of several: claiming the gate")                                             \
+    X(SELECT_S4, false, "one of several is chosen, or none: leaving the others")                                                   \
     /* fd.c */                                                                                                                     \
     X(FD_U1, false, "a user has looked at the word: counting itself")                                                              \
     X(FD_U2, true, "the descriptor is not being closed: its operation becomes an entry")                                           \

@@ -69,6 +69,7 @@ static int stand(struct whorl__worker *w, struct whorl_task *t, struct whorl_cas
     for (*standing = 0; *standing < count; ++*standing) {
         struct whorl_case *c = &cases[*standing];
 
+        whorl__pause_at(SELECT_S2);
         c->waiter = (struct whorl__waiter){.task = t, .claim = WHORL__CLAIM(*standing)};
         err = c->kind->stand(c);
         if (err)
@@ -80,9 +81,10 @@ static int stand(struct whorl__worker *w, struct whorl_task *t, struct whorl_cas
 /* S4. Returns the index of the case that the gate shows; -EAGAIN: the task itself has claimed it. */
 static int leave(struct whorl_task *t, struct whorl_case *cases, uint32_t count, uint32_t standing)
 {
-    uintptr_t gate = whorl__load_acquire(&t->gate);
+    uintptr_t gate = whorl__load_acquire(&t->gate); /* pairs with the claim */
     uint32_t chosen = gate == WHORL__LATCH_OPEN ? UINT32_MAX : WHORL__CLAIM_INDEX(gate);
 
+    whorl__pause_at(SELECT_S4);
     if (t->sleep.kind == WHORL__TIMER_GATE) {
         whorl__timer_stop(&t->sleep);
         t->sleep.kind = WHORL__TIMER_RECORD;

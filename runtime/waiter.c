@@ -6,8 +6,10 @@
 
 bool whorl__gate_claim(struct whorl_task *t, uint16_t claim, bool *parked)
 {
-    uintptr_t seen = whorl__load_relaxed(&t->gate);
+    uintptr_t seen;
 
+    whorl__pause_at(SELECT_CLAIM);
+    seen = whorl__load_relaxed(&t->gate);
     do
         if (seen & 1)
             return false;
@@ -63,6 +65,7 @@ void whorl__waiters_open(struct whorl__waiter *chain)
         struct whorl_task *waiter;
 
         next = chain->next;
+        whorl__pause_at(WAITER_M2);
         if (!chain->task) {
             open_thread(chain);
             continue;
@@ -84,6 +87,7 @@ bool whorl__waiter_withdraw(struct whorl__waiters *lock, struct whorl__waiters *
 {
     bool listed;
 
+    whorl__pause_at(WAITER_W3);
     whorl__waiters_lock(lock);
     listed = me->listed;
     if (listed)
