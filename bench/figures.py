@@ -294,6 +294,14 @@ def forks_figure(bench, n, workers, target_ns, slower=None):
     return Figure(what, "ns", {**contestants, YARDSTICK: BOOST}, "oneTBB", [Scaled(target_ns)])
 
 
+def round_trip_figure(how, spin, iterations, target_ns):
+    """Between two workers, each of which finds its task parked, and then looks on for work or sleeps at once."""
+    return Figure(f"round trip by unbuffered channels, between two workers, {how}", "ns", {
+        "whorl": ns_of([WHORL], "channel", "--workers", "2", "--spin", spin, "--iterations", iterations, pinned=False),
+        "Go": ns_of(GO, "channel", "--workers", "2", "--iterations", iterations, pinned=False)},
+        "Go", [AtMost(target_ns, "ns")])
+
+
 def queens_figure(n, target_ratio):
     """Fork-join against what it is to speed up."""
     def contestant(program, *options, workers="2", key="ms"):
@@ -394,6 +402,17 @@ FIGURES = {
     "spawn": Figure("spawn + join of a task that suspends once", "ns", {
         "whorl": ns_of([WHORL], "spawn"), "whorl, 100 at once": ns_of([WHORL], "spawn", "--batch", "100"),
         "Go": ns_of(GO, "spawn"), YARDSTICK: BOOST}, "Go", [Scaled(45)]),
+    "channel": Figure("round trip by unbuffered channels, one worker", "ns", {
+        "whorl": ns_of([WHORL], "channel"), "Go": ns_of(GO, "channel"), YARDSTICK: BOOST}, "Go", [Scaled(68)]),
+    "channel-2-spinning": round_trip_figure("spinning", "1000000", "1000000", 2000),
+    "channel-2-parking": round_trip_figure("parking", "-1", "20000", 40000),
+    "stream": Figure("an item by a channel of 128, one worker", "ns", {
+        "whorl": ns_of([WHORL], "stream"), "Go": ns_of(GO, "stream"), YARDSTICK: BOOST}, "Go", [Scaled(16)]),
+    "stream-2": Figure("an item by a channel of 128, from one worker to another", "ns", {
+        "whorl": ns_of([WHORL], "stream", "--workers", "2", pinned=False),
+        "Go": ns_of(GO, "stream", "--workers", "2", pinned=False)}, "Go", [AtMost(120, "ns")]),
+    "select": Figure("select over four channels that all have something", "ns", {
+        "whorl": ns_of([WHORL], "select"), "Go": ns_of(GO, "select"), YARDSTICK: BOOST}, "Go", [Scaled(150)]),
     "fib-1": forks_figure("fib", 37, 1, 5.0, {"oneTBB": 32, "OpenMP": 30, "Go": 27}),
     "fib-2": forks_figure("fib", 37, 2, 2.6, {"oneTBB": 32, "OpenMP": 27, "Go": 27}),
     "skynet-2": forks_figure("skynet", 1000000, 2, 4),

@@ -29,7 +29,7 @@ static intptr_t take_samples(void *arg)
 int bench_measure_run(const struct bench_measure *measure, struct bench_spread *spread)
 {
     static struct series series;
-    struct whorl_options options = {.size = sizeof options, .workers = (int)measure->workers};
+    struct whorl_options options = {.size = sizeof options, .workers = (int)measure->workers, .spin_ns = measure->spin_ns};
     int err;
 
     series.measure = measure;

@@ -13,6 +13,7 @@ struct bench_measure {
     long runs;    /* measurements that count */
     long warmups; /* those before that do not: they find cold caches, no stacks and a slow clock */
     long workers;
+    long spin_ns; /* as in struct whorl_options; 0: its default */
 };
 
 #define BENCH_MEASURE_DEFAULTS .runs = 5, .warmups = 1, .workers = 1

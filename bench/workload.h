@@ -8,6 +8,9 @@ typedef int (*bench_workload_fn)(int argc, char **argv);
 
 int bench_switch(int argc, char **argv);
 int bench_yield(int argc, char **argv);
+int bench_channel(int argc, char **argv);
+int bench_stream(int argc, char **argv);
+int bench_select(int argc, char **argv);
 int bench_spawn(int argc, char **argv);
 int bench_generator(int argc, char **argv);
 int bench_blocking(int argc, char **argv);

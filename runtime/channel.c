@@ -5,9 +5,11 @@
 /* Slots of a buffer that may grow, at first. */
 #define ROOM_MIN 16
 
-/* Never NULL for want of anything to hold: a ring's slot has an address even if items have no bytes. */
+/* NULL: no memory, and never for want of anything to hold: a ring's slot has an address even if items have no bytes. */
 static char *make_slots(size_t count, size_t stride)
 {
+    if (stride && count > PTRDIFF_MAX / stride)
+        return NULL;
     return count && stride ? calloc(count, stride) : calloc(1, 1);
 }
 
