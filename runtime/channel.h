@@ -101,7 +101,7 @@ static inline int whorl__channel_accept(struct whorl_channel *c, const void *ite
 
     if (__builtin_expect(c->closed, 0))
         return -EPIPE;
-    if (c->receivers.first && (receiver = whorl__waiters_claim(&c->receivers, end)) != NULL) {
+    if ((receiver = whorl__waiters_claim(&c->receivers, end)) != NULL) {
         whorl__item_copy(receiver->item, item, c->size);
     } else if (c->length < c->room) {
         whorl__channel_put(c, item);

@@ -31,23 +31,16 @@ static bool claim_gate(struct whorl__waiter *waiter)
     return true;
 }
 
-struct whorl__waiter *whorl__waiters_claim(struct whorl__waiters *l, struct whorl__waiter ***end)
+struct whorl__waiter *whorl__waiters_claim_of_several(struct whorl__waiters *l, struct whorl__waiter ***end)
 {
     struct whorl__waiter *waiter;
 
-    while ((waiter = l->first) != NULL) {
+    while ((waiter = l->first) != NULL && waiter->claim != 0) {
         whorl__waiters_remove(l, waiter);
-        if (__builtin_expect(waiter->claim != 0, 0)) {
-            if (!claim_gate(waiter))
-                continue;
-        } else {
-            waiter->next = NULL;
-            **end = waiter;
-            *end = &waiter->next;
-        }
-        return waiter;
+        if (claim_gate(waiter))
+            return waiter;
     }
-    return NULL;
+    return whorl__waiters_claim(l, end);
 }
 
 static void open_thread(struct whorl__waiter *waiter)
@@ -57,22 +50,30 @@ static void open_thread(struct whorl__waiter *waiter)
     syscall(SYS_futex, &waiter->awake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+/* As whorl__latch_open and whorl__ready, for those who wake somebody with every other call. */
+static inline void open_gate(struct whorl__worker *w, struct whorl_task *t)
+{
+    /* Release of what the waiter will read, acquire of its saved registers; partners: whorl__gate_wait and publish_gate. */
+    if (whorl__xchg_seq_cst(&t->gate, (uintptr_t)WHORL__LATCH_OPEN) == 0)
+        return; /* it has yet to leave */
+    if (w && w->runtime == whorl__runtime_of(t))
+        whorl__ready_here(w, t);
+    else
+        whorl__ready(t);
+}
+
 void whorl__waiters_open(struct whorl__waiter *chain)
 {
+    struct whorl__worker *w = whorl__worker();
     struct whorl__waiter *next;
 
     for (; chain; chain = next) {
-        struct whorl_task *waiter;
-
         next = chain->next;
         whorl__pause_at(WAITER_M2);
-        if (!chain->task) {
+        if (chain->task)
+            open_gate(w, chain->task);
+        else
             open_thread(chain);
-            continue;
-        }
-        waiter = whorl__latch_open(&chain->task->gate);
-        if (waiter)
-            whorl__ready(waiter);
     }
 }
 

@@ -122,9 +122,29 @@ static inline void whorl__waiters_remove(struct whorl__waiters *l, struct whorl_
     me->listed = false;
 }
 
+struct whorl__waiter *whorl__waiters_claim_of_several(struct whorl__waiters *l, struct whorl__waiter ***end);
+
 /* M1, with the lock: takes the first waiter that can be had off the list, and appends it to a chain, by way of the chain's end, that is to
  * be opened without the lock. NULL: there is none. What is handed over is to be put in place before the lock is left. */
-struct whorl__waiter *whorl__waiters_claim(struct whorl__waiters *l, struct whorl__waiter ***end);
+static inline struct whorl__waiter *whorl__waiters_claim(struct whorl__waiters *l, struct whorl__waiter ***end)
+{
+    struct whorl__waiter *waiter = l->first;
+
+    if (!waiter)
+        return NULL;
+    if (__builtin_expect(waiter->claim != 0, 0))
+        return whorl__waiters_claim_of_several(l, end);
+    l->first = waiter->next;
+    if (l->first)
+        l->first->before = NULL;
+    else
+        l->last = NULL;
+    waiter->listed = false;
+    waiter->next = NULL;
+    **end = waiter;
+    *end = &waiter->next;
+    return waiter;
+}
 
 /* Claims the gate of `t`, which waits for several, by `claim`: what came true. False: another one has it. If *parked the task is to be made
  * ready, by whorl__ready, as the last thing. */
