@@ -187,24 +187,6 @@ static intptr_t run_market(void *arg)
     return 0;
 }
 
-TEST(stress_channel, tasks_and_threads_lose_nothing, .timeout = 60)
-{
-    static const size_t capacities[CHANNELS] = {0, 0, 1, 16};
-    struct market m = {.next = 1};
-
-    NEED_URING();
-    for (int i = 0; i < CHANNELS; i++)
-        m.channels[i] = whorl_channel_create(sizeof(uint64_t), capacities[i]);
-    CHECK_EQ(whorl_run(run_market, &m, &(struct whorl_options){.size = sizeof(struct whorl_options), .workers = workers_here()}),
-             0);
-    CHECK(m.sent.count > 0);
-    CHECK_EQ(m.received.count, m.sent.count);
-    CHECK_EQ(m.received.sum, m.sent.sum);
-    CHECK_EQ(m.received.mixed, m.sent.mixed);
-    for (int i = 0; i < CHANNELS; i++)
-        whorl_channel_destroy(m.channels[i]);
-}
-
 /* Selects that can only meet each other, each with both sides of two channels: every one meets one of the other kind. */
 struct half {
     struct whorl_channel *out, *in;
@@ -259,6 +241,56 @@ TEST(stress_channel, selects_that_meet_go_on, .timeout = 60)
     NEED_URING();
     CHECK_EQ(whorl_run(meet_all, NULL, &(struct whorl_options){.size = sizeof(struct whorl_options), .workers = workers_here()}),
              0);
+}
+
+/* Two that only send and receive, while both are cancelled all the time: a cancel often comes between the handing over and the waking. */
+static intptr_t cancel_always(void *arg)
+{
+    struct market *m = arg;
+    struct trader traders[2] = {{.market = m}, {.market = m}};
+    whorl_ns end = whorl_after(WHORL_MS(SANITIZED ? 700 : 300) * test_seconds(1));
+
+    for (int i = 0; i < 2; i++) {
+        traders[i].random = test_seed() + (uint64_t)i;
+        traders[i].task = start("trader", i ? send_items : receive_items, &traders[i]);
+    }
+    for (int i = 0; whorl_now() < end; i++) {
+        whorl_cancel(traders[i % 2].task);
+        whorl_yield();
+    }
+    for (int i = 0; i < CHANNELS; i++)
+        whorl_channel_close(m->channels[i]);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(result_of(traders[i].task), 0);
+    return 0;
+}
+
+static void check_market(whorl_fn fn, const size_t *capacities)
+{
+    struct whorl_options options = {.size = sizeof options, .workers = workers_here()};
+    struct market m = {.next = 1};
+
+    for (int i = 0; i < CHANNELS; i++)
+        m.channels[i] = whorl_channel_create(sizeof(uint64_t), capacities[i]);
+    CHECK_EQ(whorl_run(fn, &m, &options), 0);
+    CHECK(m.sent.count > 0);
+    CHECK_EQ(m.received.count, m.sent.count);
+    CHECK_EQ(m.received.sum, m.sent.sum);
+    CHECK_EQ(m.received.mixed, m.sent.mixed);
+    for (int i = 0; i < CHANNELS; i++)
+        whorl_channel_destroy(m.channels[i]);
+}
+
+TEST(stress_channel, tasks_and_threads_lose_nothing, .timeout = 60)
+{
+    NEED_URING();
+    check_market(run_market, (const size_t[CHANNELS]){0, 0, 1, 16});
+}
+
+TEST(stress_channel, what_was_handed_over_wins_over_a_cancel, .timeout = 60)
+{
+    NEED_URING();
+    check_market(cancel_always, (const size_t[CHANNELS]){0, 0, 0, 0});
 }
 
 /* Tasks that end just when a time comes, a channel has something, or the select is cancelled. */
