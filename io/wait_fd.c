@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for descriptors. In a select each is waited for by a task of its own, since a task has one operation; that one claims the selecting
- * task's gate, and is cancelled and has ended before the select returns. */
+/* Waiting for descriptors. In a select each is waited for by a task of its own, since a task has one operation; the end of that one is what the
+ * select stands by, and it is cancelled and has ended before the select returns. */
 #include "io/fd.h"
 #include "io/op.h"
 #include "io/sys.h"
@@ -39,27 +39,28 @@ static bool attempt_fd(struct whorl_case *self)
 static intptr_t help(void *arg)
 {
     struct whorl_case *self = arg;
-    struct whorl_task *t = self->waiter.task;
-    bool parked;
-    int ready = whorl_wait_fd(self->fd, self->events);
 
-    if (whorl__gate_claim(t, self->waiter.claim, &parked) && parked)
-        whorl__ready(t);
-    return ready;
+    return whorl_wait_fd(self->fd, self->events);
 }
 
+/* By its end, which also comes if it never gets a stack. */
 static int stand_by_fd(struct whorl_case *self)
 {
     static const struct whorl_spawn_options options = {.size = sizeof options, .name = "select"};
 
-    self->helper = whorl_spawn_with(help, self, &options);
-    return self->helper ? 0 : -ENOMEM;
+    self->object = whorl_spawn_with(help, self, &options);
+    if (!self->object)
+        return -ENOMEM;
+    if (!whorl__case_watch(self, self->object))
+        self->watch.ended(&self->watch); /* another worker was that fast */
+    return 0;
 }
 
 static void leave_fd(struct whorl_case *self, bool chosen)
 {
-    struct whorl_task *helper = self->helper;
+    struct whorl_task *helper = self->object;
 
+    whorl__case_unwatch(self, helper);
     if (!chosen)
         whorl_cancel(helper);
     /* Whatever else is asked of the selecting task: the helper uses the case. */

@@ -124,23 +124,33 @@ static void task_ended(struct whorl__watch *watch)
     struct whorl_task *t = self->waiter.task;
     bool parked, claimed = whorl__gate_claim(t, self->waiter.claim, &parked);
 
-    whorl__store_release(&self->over, 1u); /* the last touch of the case; pairs with the acquire in leave_task */
+    whorl__store_release(&self->over, 1u); /* the last touch of the case; pairs with the acquire in whorl__case_unwatch */
     if (claimed && parked)
         whorl__ready(t);
 }
 
-static int stand_by_task(struct whorl_case *self)
+bool whorl__case_watch(struct whorl_case *self, struct whorl_task *t)
 {
     whorl__store_relaxed(&self->over, 0u);
     self->watch.ended = task_ended;
-    return !whorl__watch(self->object, &self->watch, "whorl_select");
+    return whorl__watch(t, &self->watch, "whorl_select");
+}
+
+void whorl__case_unwatch(struct whorl_case *self, struct whorl_task *t)
+{
+    if (!whorl__unwatch(t, &self->watch))
+        while (!whorl__load_acquire(&self->over))
+            sched_yield(); /* whoever has taken the watch out of the latch is about to call it */
+}
+
+static int stand_by_task(struct whorl_case *self)
+{
+    return !whorl__case_watch(self, self->object);
 }
 
 static void leave_task(struct whorl_case *self, bool chosen)
 {
-    if (!whorl__unwatch(self->object, &self->watch))
-        while (!whorl__load_acquire(&self->over))
-            sched_yield(); /* whoever has taken the watch out of the latch is about to call it */
+    whorl__case_unwatch(self, self->object);
     if (chosen)
         take_result(self);
 }

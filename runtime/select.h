@@ -19,6 +19,11 @@ struct whorl__case_kind {
     void (*leave)(struct whorl_case *c, bool chosen);
 };
 
+/* For kinds that stand by the end of a task: it claims the gate. False: it has ended. */
+bool whorl__case_watch(struct whorl_case *c, struct whorl_task *t);
+/* Ends that. Once it is done nobody touches the case. */
+void whorl__case_unwatch(struct whorl_case *c, struct whorl_task *t);
+
 /* What claims the gate when the time has come (runtime/wait.c): the earliest of the cases that wait for one. */
 #define WHORL__CLAIM_TIME WHORL__CLAIM(WHORL_CASES_MAX)
 

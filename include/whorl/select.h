@@ -31,14 +31,13 @@ struct whorl_case {
     /* The library's. */
     uint32_t turn; /* in the order of looking at them: another's index */
     const struct whorl__case_kind *kind;
-    void *object; /* a channel, a task */
+    void *object; /* a channel, a task; for a descriptor, the one that waits for it */
     void *item;   /* what to send, or where to put what came */
     whorl_ns when;
     int fd, events;
     struct whorl__waiter waiter;
     struct whorl__watch watch;
     uint32_t over; /* whoever the watch was for has let go of this; anyone, atomic */
-    struct whorl_task *helper;
 };
 
 WHORL_BEGIN_DECLS

@@ -321,6 +321,63 @@ static void be_visited(void)
     pthread_join(thread, NULL);
 }
 
+/* Channels, queues, selects. */
+
+static intptr_t send_three(void *arg)
+{
+    for (long i = 0; i < 3; i++)
+        is(whorl_channel_send(arg, &i), 0);
+    return 3;
+}
+
+static void send_and_select(void)
+{
+    struct whorl_channel *c = whorl_channel_create(sizeof(long), 1);
+    struct whorl_task *sender;
+    long item = 0, received = 0;
+
+    CHECK(c || scarce_refused());
+    if (!c || !there_is_a_stack()) { /* while a timer runs the sender would wait for one */
+        whorl_channel_destroy(c);
+        return;
+    }
+    sender = begin(send_three, c);
+    while (sender && received < 3) {
+        struct whorl_case cases[] = {whorl_case_recv(c, &item), whorl_case_at(whorl_after(WHORL_SEC(1000)))};
+        int chosen = whorl_select(cases, 2);
+        intptr_t sent;
+
+        if (chosen == 0)
+            CHECK_EQ(item, received++);
+        else if (!CHECK(scarcity(chosen)) || (whorl_result(sender, &sent) == 0 && scarcity(sent)))
+            break;
+        else
+            whorl_yield();
+    }
+    end_with(sender, 3);
+    whorl_channel_destroy(c);
+}
+
+static void put_and_get(void)
+{
+    struct whorl_queue *q = whorl_queue_create(sizeof(long), 0, WHORL_QUEUE_FIFO);
+    long put = 0, got = 0, item;
+
+    CHECK(q || scarce_refused());
+    if (!q)
+        return;
+    for (long i = 0; i < NUMBERS; i++) {
+        int err = whorl_queue_put(q, &put);
+
+        is(err, 0);
+        put += err == 0;
+    }
+    while (whorl_queue_try_get(q, &item) == 0)
+        CHECK_EQ(item, got++);
+    CHECK_EQ(got, put);
+    whorl_queue_destroy(q);
+}
+
 /* What needs a kernel. */
 
 static void speak(int from, int to)
@@ -396,6 +453,30 @@ static void read_a_file(void)
     CHECK_EQ(whorl_close(fd), 0);
 }
 
+static intptr_t write_later(void *arg)
+{
+    is(whorl_sleep(WHORL_US(100)), 0);
+    CHECK_EQ(plain_send((int)(intptr_t)arg, "x", 1), 1);
+    return 0;
+}
+
+static void select_a_descriptor(void)
+{
+    int ends[2], chosen;
+    struct whorl_task *writer;
+    struct whorl_case fd;
+
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    fd = whorl_case_fd(ends[0], POLLIN);
+    writer = begin(write_later, (void *)(intptr_t)ends[1]);
+    if (writer) {
+        chosen = whorl_select(&fd, 1);
+        CHECK((chosen == 0 && (fd.result == POLLIN || scarcity(fd.result))) || scarcity(chosen));
+    }
+    end_with(writer, 0);
+    close_ends(ends);
+}
+
 static intptr_t do_everything(void *arg)
 {
     struct whorl_stats stats = {.size = sizeof stats};
@@ -408,10 +489,13 @@ static intptr_t do_everything(void *arg)
     block_some();
     ask_some();
     be_visited();
+    send_and_select();
+    put_and_get();
     if (strcmp(whorl_reactor(), "uring") == 0) {
         connect_and_speak();
         send_and_receive();
         read_a_file();
+        select_a_descriptor();
     }
     CHECK_EQ(whorl_stats(-1, &stats), 0);
     CHECK_EQ(stats.submitted, stats.completed);
