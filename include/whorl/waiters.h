@@ -29,4 +29,10 @@ struct whorl__watch {
     void (*ended)(struct whorl__watch *watch); /* on the worker where the task ended, whose record may be gone */
 };
 
+/* Something that is counted, and taken and given back; who takes what is not there waits. For whorl's own use. */
+struct whorl__permits {
+    struct whorl__waiters waiters; /* its lock guards the rest */
+    int64_t free;                  /* may be negative: down to where tells whose it is */
+};
+
 #endif

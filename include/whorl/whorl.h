@@ -25,6 +25,7 @@
 #include <whorl/run.h>
 #include <whorl/scope.h>
 #include <whorl/select.h>
+#include <whorl/semaphore.h>
 #include <whorl/signal.h>
 #include <whorl/task.h>
 #include <whorl/time.h>

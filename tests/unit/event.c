@@ -1,26 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Events: set, cleared, waited for by one or a million, given up. */
-#include <whorl/whorl.h>
+#include "sync.h"
 
-#include <errno.h>
 #include <stdlib.h>
-
-#include "null_run.h"
-#include "seeds.h"
-#include "test.h"
-
-static void run_everywhere(whorl_fn fn, void *arg)
-{
-    for (uint64_t i = 0; i < 20; i++)
-        CHECK_EQ(null_run(fn, arg, &(struct whorl_options){.workers = 1 + (int)(i % 4), .seed = test_seed() + i}), 0);
-    CHECK_EQ(null_run_real(fn, arg, &(struct whorl_options){.spin_ns = -1}), 0);
-}
-
-/* The clock of null_run_real ticks while tasks run. */
-static bool at(whorl_ns time)
-{
-    return whorl_now() >= time && whorl_now() < time + 1000 * NULL_TICK;
-}
 
 static intptr_t wait_for_it(void *arg)
 {
@@ -184,8 +166,7 @@ static intptr_t gather_crowd(void *arg)
 /* A million when many seeds are asked for: 4 GB, and half a minute where memory is slow to come. */
 TEST(event, a_million_wait_for_it, .timeout = 100)
 {
-    unsigned thousands = test_seeds(100);
-    struct crowd c = {.size = MANY(1000 * (thousands < 1000 ? thousands : 1000), 2000)};
+    struct crowd c = {.size = MANY(1000 * (test_seeds(100) < 1000 ? test_seeds(100) : 1000), 2000)};
 
     CHECK_EQ(null_run_real(gather_crowd, &c, NULL), 0);
 }
@@ -280,7 +261,7 @@ static intptr_t race(void *arg)
     CHECK_EQ(r->waiting, 0);
     CHECK_EQ(r->let_go + r->cancelled, 12);
     CHECK(r->cancelled <= r->requests);
-    CHECK(!r->event.waiters.first && !r->event.waiters.last);
+    CHECK(nobody_waits(&r->event.waiters));
     return 0;
 }
 

@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Mutexes: one holder at a time, in the order of coming, and whoever is cancelled has it or has not. */
-#include <whorl/whorl.h>
+#include "sync.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-
-#include "child.h"
-#include "null_run.h"
-#include "seeds.h"
-#include "test.h"
-
-static void run_everywhere(whorl_fn fn, void *arg)
-{
-    for (uint64_t i = 0; i < 20; i++)
-        CHECK_EQ(null_run(fn, arg, &(struct whorl_options){.workers = 1 + (int)(i % 4), .seed = test_seed() + i}), 0);
-    CHECK_EQ(null_run_real(fn, arg, &(struct whorl_options){.spin_ns = -1}), 0);
-}
-
-static bool at(whorl_ns time)
-{
-    return whorl_now() >= time && whorl_now() < time + 1000 * NULL_TICK;
-}
 
 static bool is_free(const struct whorl_mutex *m)
 {
-    return !m->word && !m->waiters.first && !m->waiters.last;
+    return !m->word && nobody_waits(&m->waiters);
 }
 
 /* Tasks that come one after the other, a millisecond apart, and hold it for a second. */
@@ -241,11 +221,6 @@ TEST(mutex, needs_no_runtime)
 
 /* Mistakes. */
 
-struct mistake {
-    whorl_fn fn;
-    const char *says;
-};
-
 static struct whorl_mutex clumsy_mutex;
 
 static intptr_t lock_at_home(void *arg)
@@ -289,31 +264,9 @@ static const struct mistake mistakes[] = {
     {lock_without_suspending, "whorl: whorl_mutex_lock"},
 };
 
-static intptr_t spawn_clumsy(void *arg)
-{
-    const struct mistake *m = arg;
-    struct whorl_spawn_options options = {.size = sizeof options, .name = "clumsy"};
-
-    return whorl_join(whorl_spawn_at(m->fn, NULL, &options, "clumsy.c:7"), NULL);
-}
-
-static void make_mistake(void *arg)
-{
-    null_run(spawn_clumsy, arg, NULL);
-}
-
 TEST(mutex, mistakes_abort_and_say_where_it_was_locked)
 {
-    for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
-        struct mistake m = mistakes[i];
-        char err[2048];
-        int status = run_in_child(make_mistake, &m, err, sizeof err);
-
-        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-        CHECK_HAS(err, m.says);
-        CHECK_HAS(err, "task \"clumsy\"");
-        CHECK_HAS(err, "spawned at clumsy.c:7");
-    }
+    check_mistakes(mistakes, sizeof mistakes / sizeof *mistakes);
 }
 
 /* Seeds: tasks lock, try, hold it over waits, and are cancelled at whatever point. */
