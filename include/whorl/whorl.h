@@ -23,6 +23,7 @@
 #include <whorl/pin.h>
 #include <whorl/queue.h>
 #include <whorl/run.h>
+#include <whorl/rwlock.h>
 #include <whorl/scope.h>
 #include <whorl/select.h>
 #include <whorl/semaphore.h>
