@@ -6,6 +6,7 @@
 #include <whorl/base.h>
 #include <whorl/blocking.h>
 #include <whorl/channel.h>
+#include <whorl/condition.h>
 #include <whorl/defer.h>
 #include <whorl/event.h>
 #include <whorl/fd.h>
