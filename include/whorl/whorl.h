@@ -31,5 +31,6 @@
 #include <whorl/signal.h>
 #include <whorl/task.h>
 #include <whorl/time.h>
+#include <whorl/wait_group.h>
 
 #endif
