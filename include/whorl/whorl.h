@@ -20,6 +20,7 @@
 #include <whorl/local.h>
 #include <whorl/mutex.h>
 #include <whorl/net.h>
+#include <whorl/once.h>
 #include <whorl/parallel.h>
 #include <whorl/pin.h>
 #include <whorl/queue.h>
