@@ -4,6 +4,7 @@
 #define WHORL_WHORL_H
 
 #include <whorl/base.h>
+#include <whorl/barrier.h>
 #include <whorl/blocking.h>
 #include <whorl/channel.h>
 #include <whorl/condition.h>
