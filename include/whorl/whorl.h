@@ -18,6 +18,7 @@
 #include <whorl/group.h>
 #include <whorl/inspect.h>
 #include <whorl/interval.h>
+#include <whorl/limiter.h>
 #include <whorl/local.h>
 #include <whorl/mutex.h>
 #include <whorl/net.h>
