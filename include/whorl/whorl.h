@@ -7,6 +7,7 @@
 #include <whorl/barrier.h>
 #include <whorl/blocking.h>
 #include <whorl/channel.h>
+#include <whorl/cleanup.h>
 #include <whorl/condition.h>
 #include <whorl/defer.h>
 #include <whorl/event.h>
