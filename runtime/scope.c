@@ -268,29 +268,25 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
     return 0;
 }
 
-/* Waits until there are no children. Returns what the wait was to end with before, and cancels them for it. */
-static int join_children(struct whorl_scope *s, struct whorl__worker *w, struct whorl_task *t)
+/* Waits until there are no children, and cancels them when the wait was to end before that. `closing`: what spawning is to see from the
+ * beginning of this on. */
+static void join_children(struct whorl_scope *s, struct whorl__worker *w, struct whorl_task *t, uint32_t closing)
 {
     bool wait;
-    int err = 0;
+    int err;
 
     whorl__store_relaxed(&t->gate, (uintptr_t)0);
     lock(s);
     wait = s->alive > 0;
-    if (wait)
-        set_state(s, state_of(s) | WAITING);
+    set_state(s, state_of(s) | closing | (wait ? WAITING : 0));
     unlock(s);
     if (!wait)
-        return 0;
+        return;
     err = whorl__latch_wait(w, t, &t->gate, "scope", (uintptr_t)s, WHORL__WAIT_LATCH);
     if (err) {
         stop(s, err == -ETIMEDOUT ? TIMED_OUT : 0, "what is around it was cancelled");
         whorl__latch_wait(whorl__worker(), t, &t->gate, "scope", (uintptr_t)s, WHORL__WAIT_SYNC);
     }
-    lock(s);
-    set_state(s, state_of(s) & ~(uint32_t)WAITING);
-    unlock(s);
-    return err;
 }
 
 static int outcome(struct whorl_scope *s)
@@ -305,7 +301,7 @@ int whorl_scope_join(struct whorl_scope *s)
     struct whorl__worker *w;
     struct whorl_task *t = closer(s, "whorl_scope_join", &w);
 
-    join_children(s, w, t);
+    join_children(s, w, t, 0);
     return outcome(s);
 }
 
@@ -349,10 +345,7 @@ int whorl_scope_close(struct whorl_scope *s)
     struct whorl__worker *w;
     struct whorl_task *t = closer(s, "whorl_scope_close", &w), *next;
 
-    lock(s);
-    set_state(s, state_of(s) | CLOSING);
-    unlock(s);
-    join_children(s, w, t);
+    join_children(s, w, t, CLOSING);
     stop_timer(s);
     pop(s, t);
     for (struct whorl_task *f = s->failed; f; f = next) {
@@ -395,6 +388,8 @@ struct whorl_task *whorl__scope_leave(struct whorl__worker *w, struct whorl_task
     }
     s->alive--;
     last = s->alive == 0 && state_of(s) & WAITING;
+    if (last)
+        set_state(s, state_of(s) & ~(uint32_t)WAITING);
     unlock(s); /* the last touch, see above */
     if (!bad)
         whorl__record_put(w, t);
