@@ -413,6 +413,16 @@ FIGURES = {
         "Go": ns_of(GO, "stream", "--workers", "2", pinned=False)}, "Go", [AtMost(120, "ns")]),
     "select": Figure("select over four channels that all have something", "ns", {
         "whorl": ns_of([WHORL], "select"), "Go": ns_of(GO, "select"), YARDSTICK: BOOST}, "Go", [Scaled(150)]),
+    "mutex": Figure("lock + unlock of a mutex that nobody else wants", "ns", {
+        "whorl": ns_of([WHORL], "mutex"), "Go": ns_of(GO, "mutex"), YARDSTICK: BOOST}, "Go", [Scaled(12)]),
+    "mutex-contended": Figure("a mutex that a task on each of 2 workers wants, from one unlock to the next", "ns", {
+        "whorl": result_of([WHORL], "mutex-contended", "--runs", "1", value="ns_per_op"),
+        "pthread": result_of([WHORL], "mutex-contended", "--runs", "1", value="pthread_ns_per_op"),
+        "Go": result_of(GO, "mutex-contended", "-runs", "1", "-workers", "2", value="ns_per_op")}, "pthread"),
+    "scope": Figure("open a scope, spawn one task into it, close it", "ns", {
+        "whorl": ns_of([WHORL], "scope"), "Go": ns_of(GO, "scope"), YARDSTICK: BOOST}, "Go", [Scaled(70)]),
+    "cancel": Figure("cancel a task that waits for an event, and join it", "ns", {
+        "whorl": ns_of([WHORL], "cancel"), "Go": ns_of(GO, "cancel"), YARDSTICK: BOOST}, "Go", [Scaled(150)]),
     "fib-1": forks_figure("fib", 37, 1, 5.0, {"oneTBB": 32, "OpenMP": 30, "Go": 27}),
     "fib-2": forks_figure("fib", 37, 2, 2.6, {"oneTBB": 32, "OpenMP": 27, "Go": 27}),
     "skynet-2": forks_figure("skynet", 1000000, 2, 4),

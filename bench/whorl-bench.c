@@ -18,6 +18,10 @@ static const struct workload {
     {"channel", "round trips between two tasks, by channels", bench_channel},
     {"stream", "items that one task sends to another, by a channel", bench_stream},
     {"select", "choosing among four channels that all have something", bench_select},
+    {"mutex", "a mutex that nobody else wants", bench_mutex},
+    {"mutex-contended", "a mutex that tasks of all workers want", bench_mutex_contended},
+    {"scope", "a scope with one child", bench_scope},
+    {"cancel", "a task that is cancelled while it waits, and joined", bench_cancel},
     {"fib", "fork-join: Fibonacci numbers, a fork for each call", bench_fib},
     {"skynet", "fork-join: a tree with ten forks each", bench_skynet},
     {"nqueens", "fork-join: queens on a board", bench_nqueens},
@@ -41,7 +45,7 @@ static void print_usage(FILE *out)
           "Measures one thing and prints a JSON object for each result. whorl-bench WORKLOAD --help shows its options.\n\n",
           out);
     for (size_t i = 0; i < WORKLOADS; i++)
-        fprintf(out, "  %-14s %s\n", workloads[i].name, workloads[i].what);
+        fprintf(out, "  %-16s %s\n", workloads[i].name, workloads[i].what);
 }
 
 int main(int argc, char **argv)

@@ -148,13 +148,17 @@ func run(name string, o options) error {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: go-peer yield|spawn|channel|stream|select [-runs N] [-warmup N] [-workers N] [-iterations N]\n"+
+	fmt.Fprintln(os.Stderr, "usage: go-peer yield|spawn|channel|stream|select|mutex|mutex-contended|scope|cancel [-runs N] [-warmup N] [-workers N]"+
+		" [-iterations N]\n"+
 		"       go-peer fib|skynet|nqueens [-runs N] [-warmup N] [-workers N] [-n N]\n"+
 		"       go-peer park|sleepers [-workers N] [-n N]\n"+
 		"       go-peer hog-sessions KIND SLICE_MS DESCRIPTOR...")
 }
 
-var loops = map[string]func(options) float64{"yield": yieldNS, "spawn": spawnNS, "channel": channelNS, "stream": streamNS, "select": selectNS}
+var loops = map[string]func(options) float64{
+	"yield": yieldNS, "spawn": spawnNS, "channel": channelNS, "stream": streamNS, "select": selectNS,
+	"mutex": mutexNS, "mutex-contended": mutexContendedNS, "scope": scopeNS, "cancel": cancelNS,
+}
 
 func exitOn(err error) {
 	if err != nil {
@@ -171,7 +175,7 @@ func main() {
 	flags.IntVar(&o.runs, "runs", 5, "measurements, whose median counts")
 	flags.IntVar(&o.warmup, "warmup", 1, "measurements before those")
 	flags.IntVar(&o.workers, "workers", 1, "OS threads that run goroutines")
-	flags.IntVar(&o.iterations, "iterations", 1000000, "yields of each goroutine, or goroutines, items, selects")
+	flags.IntVar(&o.iterations, "iterations", 1000000, "yields or locks of each goroutine, or goroutines, items, selects")
 	flags.IntVar(&o.n, "n", 0, "the size of what is measured; 0: what each takes by itself")
 	if len(os.Args) < 2 {
 		usage()
