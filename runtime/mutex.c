@@ -71,6 +71,7 @@ static bool take_or_mark(struct whorl_mutex *m, uintptr_t me)
 static bool must_wait(struct whorl_mutex *m, struct whorl__waiter *waiter, uintptr_t me)
 {
     waiter->item = (void *)me;
+    whorl__pause_at(MUTEX_L2);
     whorl__waiters_lock(&m->waiters);
     if (take_or_mark(m, me)) {
         whorl__waiters_unlock(&m->waiters);
@@ -137,6 +138,7 @@ static bool hand_over(struct whorl_mutex *m, uintptr_t me)
 {
     struct whorl__waiter *chain = NULL, **end = &chain, *next;
 
+    whorl__pause_at(MUTEX_U2);
     whorl__waiters_lock(&m->waiters);
     next = whorl__waiters_claim(&m->waiters, &end);
     /* Nobody else writes a word with WAITED: U1 and L1 fail, L2 needs the lock. What we wrote is visible to `next` by its gate. */
@@ -153,6 +155,7 @@ static __attribute__((noinline)) void unlock_slowly(struct whorl_mutex *m, uintp
             not_the_holder(m, seen, "whorl_mutex_unlock");
         if (hand_over(m, me))
             return;
+        whorl__pause_at(MUTEX_U1);
         seen = me;
     } while (!whorl__cas_acq_rel(&m->word, &seen, (uintptr_t)0)); /* U1 */
 }

@@ -103,6 +103,10 @@
     X(SELECT_S2, false, "nothing can be done at once: standing for the next case")                                                 \
     X(SELECT_CLAIM, true, "something came true for one of several: claiming the gate")                                             \
     X(SELECT_S4, false, "one of several is chosen, or none: leaving the others")                                                   \
+    /* waiter.c, mutex.c */                                                                                                        \
+    X(MUTEX_L2, false, "a mutex is not to be had: the lock of its list")                                                           \
+    X(MUTEX_U2, false, "somebody may wait for a mutex: the lock of its list")                                                      \
+    X(MUTEX_U1, false, "nobody did: the word of the mutex")                                                                        \
     /* fd.c */                                                                                                                     \
     X(FD_U1, false, "a user has looked at the word: counting itself")                                                              \
     X(FD_U2, true, "the descriptor is not being closed: its operation becomes an entry")                                           \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The mutex, runtime/mutex.c as it is, on the list of waiter.c. Each thread is a worker with one task. How a task parks at its gate, and is
- * woken and cancelled, is looked at in another program. */
+/* The mutex, runtime/mutex.c as it is, on the list of waiter.c. Each thread is a worker with one task. How a task parks at its
+ * gate, and is woken and cancelled, is looked at in another program. */
 struct whorl__context;
 static void *model_leave(struct whorl__context *from, struct whorl__context *to, void *worker);
 #define whorl__context_switch model_leave
@@ -340,7 +340,8 @@ const struct model_scenario model_scenarios[] = {
 
 /* Mistakes that must be noticed. */
 
-/* Under the list's lock it makes the word 0 when nobody waits: another one may lock, unlock and free it before the lock is given back. */
+/* Under the list's lock it makes the word 0 when nobody waits: another one may lock, unlock and free it before the lock is given
+ * back. */
 static void mistaken_unlock_under_the_lock(struct whorl_mutex *m)
 {
     struct whorl__waiter *chain = NULL, **end = &chain, *next;
@@ -403,7 +404,7 @@ const struct model_scenario model_mistakes[] = {
 /* Unlocking as it is not to be done has no orders that are to be right. */
 const char *const model_elsewhere = "mistaken_";
 
-#define ONE_NAME "only one half is needed; on no machine does the other one cost more than that half"
+#define ONE_NAME "one half is enough, and on x86 they are the same: runtime/atomic.h has one name for both"
 
 const struct model_excuse model_excuses[] = {
     {"take: cas &m->word", "acquire", ONE_NAME},
