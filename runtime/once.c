@@ -4,7 +4,8 @@
 
 /* A mutex whose holder makes it, so that who waits is served in order. */
 
-/* Nobody who makes it touches it after the mutex's word is 0, so who finds both may free it. */
+/* Nobody who makes it touches it after the mutex's word is 0, so who finds both, and knows of no third, may
+ * free it. */
 static bool made(struct whorl_once *o)
 {
     /* Acquire: pairs with the release in make; the result and what `fn` wrote are visible, and of the word no less than that the

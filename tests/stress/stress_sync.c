@@ -206,6 +206,54 @@ TEST(sync, a_mutex_may_be_freed_by_the_last_who_has_unlocked_it, .timeout = 120)
     in_runtime(WORKERS, use_objects);
 }
 
+/* One who waits is cancelled while the mutex is unlocked: it has it, or nobody has. */
+
+static intptr_t lock_and_unlock(void *arg)
+{
+    int err = whorl_mutex_lock(arg);
+
+    if (!err)
+        whorl_mutex_unlock(arg);
+    return err;
+}
+
+static void unlock_and_cancel(struct person *p)
+{
+    struct whorl_mutex *m = calloc(1, sizeof *m);
+    struct whorl_task *t;
+    intptr_t result;
+
+    if (!p->task || !CHECK(m)) {
+        free(m);
+        return;
+    }
+    CHECK_EQ(whorl_mutex_lock(m), 0);
+    t = start("next", lock_and_unlock, m);
+    for (uint64_t n = draw(p, 4); n > 0; n--)
+        whorl_yield();
+    whorl_cancel(t);
+    if (draw(p, 2))
+        whorl_yield();
+    whorl_mutex_unlock(m);
+    result = result_of(t);
+    CHECK(result == 0 || result == -ECANCELED);
+    CHECK_EQ(m->word, 0);
+    CHECK(!m->waiters.first);
+    free(m);
+}
+
+static void unlock_and_cancel_everywhere(void)
+{
+    struct play play = {.act = unlock_and_cancel, .acts = rounds(4000)};
+
+    perform(&play);
+}
+
+TEST(sync, a_mutex_is_had_or_free_when_who_waits_for_it_is_cancelled, .timeout = 120)
+{
+    in_runtime(WORKERS, unlock_and_cancel_everywhere);
+}
+
 /* Readers and writers. */
 
 static struct whorl_rwlock book;

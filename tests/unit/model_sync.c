@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The mutex, runtime/mutex.c as it is, on the list of waiter.c. Each thread is a worker with one task. How a task parks at its
- * gate, and is woken and cancelled, is looked at in another program. */
+/* The mutex, and what may be freed as soon as somebody was let go: runtime/mutex.c, event.c, wait_group.c and once.c as they are,
+ * on the list of waiter.h. Each thread is a worker with one task. How a task parks at its gate, and is woken and cancelled, is
+ * looked at in another program. */
 struct whorl__context;
 static void *model_leave(struct whorl__context *from, struct whorl__context *to, void *worker);
 #define whorl__context_switch model_leave
+#include "runtime/event.c"
 #include "runtime/mutex.c"
+#include "runtime/once.c"
+#include "runtime/wait_group.c"
 #include "runtime/waiter.c"
 
 #include <stdlib.h>
@@ -20,6 +24,10 @@ static struct whorl__port port;
 static struct whorl__record_slab slab __attribute__((aligned(WHORL__RECORD_SLAB_BYTES)));
 
 static struct whorl_mutex mutex;
+static struct whorl_event event;
+static struct whorl_wait_group group;
+static struct whorl_once once;
+static int done[2];
 static int guarded, had; /* with the mutex; how often it was had */
 static int users;        /* with the mutex: who has yet to come or to leave */
 static bool parked[THREADS];
@@ -185,8 +193,10 @@ bool whorl__lend_stack(struct whorl__worker *w, struct whorl_task *t)
 
 static void set_up_with(uintptr_t word)
 {
-    memset(&mutex, 0, sizeof mutex);
-    mutex.word = word;
+    mutex = (struct whorl_mutex){.word = word};
+    event = (struct whorl_event){.set = 0};
+    group = (struct whorl_wait_group){.count = 2};
+    once = (struct whorl_once){.made = 0};
     memset(slab.tasks, 0, THREADS * sizeof *slab.tasks);
     slab.runtime = &runtime;
     guarded = had = 0;
@@ -201,7 +211,16 @@ static void set_up_with(uintptr_t word)
     }
     model_word(&mutex.word, sizeof mutex.word);
     model_lock(&mutex.waiters.locked);
+    model_word(&event.set, sizeof event.set);
+    model_lock(&event.waiters.locked);
+    model_word(&group.count, sizeof group.count);
+    model_lock(&group.waiters.locked);
+    model_word(&once.made, sizeof once.made);
+    model_word(&once.mutex.word, sizeof once.mutex.word);
+    model_lock(&once.mutex.waiters.locked);
     model_data(&guarded);
+    model_data(&done[0]);
+    model_data(&done[1]);
 }
 
 static void set_up(void)
@@ -282,6 +301,13 @@ static void lock_and_cancel(int index)
     }
 }
 
+/* Nobody has it who would give it back. */
+static void expect_unlocked(const struct whorl__waiters *waiters)
+{
+    model_expect(whorl__load_relaxed(&waiters->locked) == 0, "nobody touches what may be freed");
+    model_guarded(&waiters->locked); /* a race if it is given back only now */
+}
+
 /* The last who leaves frees it, if it had it: nobody is to come back to the list's lock then. */
 static void leave(void (*unlock)(struct whorl_mutex *))
 {
@@ -295,7 +321,7 @@ static void leave(void (*unlock)(struct whorl_mutex *))
     last = --users == 0;
     unlock(&mutex);
     if (last)
-        model_expect(whorl__load_relaxed(&mutex.waiters.locked) == 0, "nobody touches what may be freed");
+        expect_unlocked(&mutex.waiters);
 }
 
 static void leave_for_good(int index)
@@ -327,6 +353,78 @@ static void leave_or_be_cancelled(int index)
     leave(whorl_mutex_unlock);
 }
 
+/* Who was let go frees it, and reads what was done before. */
+
+static void be_let_go(int index)
+{
+    if (index == 0) {
+        model_expect(whorl_event_wait(&event) == 0, "nobody is cancelled");
+        model_data_read(&guarded);
+        expect_unlocked(&event.waiters);
+    } else {
+        model_data_write(&guarded);
+        whorl_event_set(&event);
+    }
+}
+
+static void look_and_free(int index)
+{
+    if (index > 0) {
+        be_let_go(index);
+    } else if (whorl_event_is_set(&event)) {
+        model_data_read(&guarded);
+        expect_unlocked(&event.waiters);
+    }
+}
+
+static void wait_for_two(int index)
+{
+    if (index == 0) {
+        model_expect(whorl_wait_group_wait(&group) == 0, "nobody is cancelled");
+        model_data_read(&done[0]);
+        model_data_read(&done[1]);
+        expect_unlocked(&group.waiters);
+    } else {
+        model_data_write(&done[index - 1]);
+        whorl_wait_group_done(&group);
+    }
+}
+
+static intptr_t make_it(void *arg)
+{
+    had++;
+    model_data_write(&guarded);
+    return (intptr_t)arg;
+}
+
+static void make_once(int index)
+{
+    (void)index;
+    model_expect(whorl_once(&once, make_it, (void *)7) == 7, "it has a result");
+    model_data_read(&guarded);
+}
+
+/* The first makes it, and touches it no more when the second finds it made. */
+static void make_and_find(int index)
+{
+    if (index == 0) {
+        model_expect(whorl_once(&once, make_it, (void *)7) == 7, "it has a result");
+    } else if (made(&once)) {
+        model_data_write(&guarded);
+        model_expect(once.result == 7, "it has a result");
+    }
+}
+
+static void after_once(void)
+{
+    model_expect(had == 1, "it is made once");
+    model_expect(whorl__load_relaxed(&once.mutex.word) == 0, "nobody makes it in the end");
+}
+
+static void after_nothing(void)
+{
+}
+
 const struct model_scenario model_scenarios[] = {
     {"two lock it twice", 2, set_up, lock_twice, after_all},
     {"three lock it", 3, set_up, lock_once, after_all},
@@ -335,6 +433,12 @@ const struct model_scenario model_scenarios[] = {
     {"the last who leaves frees it", 3, set_up, leave_for_good, after_all},
     {"the last who leaves frees it, one had withdrawn", 2, set_up_withdrawn, leave_after_withdrawal, after_all},
     {"the last who leaves frees it, one is cancelled", 3, set_up, leave_or_be_cancelled, after_all},
+    {"who waited for an event frees it", 2, set_up, be_let_go, after_nothing},
+    {"who found an event set frees it", 2, set_up, look_and_free, after_nothing},
+    {"who waited for two frees their wait group", 3, set_up, wait_for_two, after_nothing},
+    {"one finds what is made once", 2, set_up, make_and_find, after_once},
+    {"two need it", 2, set_up, make_once, after_once},
+    {"three need it", 3, set_up, make_once, after_once},
     {0},
 };
 
@@ -354,6 +458,18 @@ static void mistaken_unlock_under_the_lock(struct whorl_mutex *m)
     whorl__store_release(&m->word, next ? (uintptr_t)next->item | (m->waiters.first ? WAITED : 0) : 0);
     whorl__waiters_unlock(&m->waiters);
     whorl__waiters_open(chain);
+}
+
+/* An event that is set is believed to be left alone. */
+static void mistaken_wait(int index)
+{
+    if (index == 0) {
+        while (!whorl__load_acquire(&event.set))
+            model_pause();
+        expect_unlocked(&event.waiters);
+    } else {
+        whorl_event_set(&event);
+    }
 }
 
 static void leave_under_the_lock(int index)
@@ -396,6 +512,7 @@ static void leave_and_forget(int index)
 
 const struct model_scenario model_mistakes[] = {
     {"the word is made 0 under the list's lock", 2, set_up_withdrawn, leave_under_the_lock, after_all},
+    {"an event is freed that is being set", 2, set_up, mistaken_wait, after_nothing},
     {"an unlock that looks for nobody", 3, set_up, leave_blindly, after_all},
     {"a hand-over that forgets the others", 3, set_up, leave_and_forget, after_all},
     {0},
@@ -411,6 +528,8 @@ const struct model_excuse model_excuses[] = {
     {"take_or_mark: cas &m->word", "acquire", ONE_NAME},
     {"whorl_mutex_unlock: cas &m->word", "release", ONE_NAME},
     {"unlock_slowly: cas &m->word", "release", ONE_NAME},
+    {"made: load &o->mutex.word", "relaxed",
+     "so that who frees it does so after the maker's last touch, which is of the word itself"},
     {"whorl__publish_gate: cas &t->gate", NULL, "looked at in the model of waiting"},
     {"interrupt: cas &t->gate", NULL, "likewise"},
     {"whorl__latch_open: exchange gate", "acq_rel", "likewise"},
