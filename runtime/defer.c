@@ -28,7 +28,7 @@ int whorl_defer(whorl_defer_fn fn, void *arg)
         whorl__misuse("whorl_defer was given no function");
     d = malloc(sizeof *d);
     if (!d)
-        return -ENOMEM;
+        return whorl__failed(-ENOMEM, "defer", NULL);
     if (!t->root) /* else the task has forked, and its end is no plain one */
         whorl__add_trait(t, WHORL__LADEN);
     whorl__spin_lock(&rare->strand_lock);
@@ -52,7 +52,7 @@ int whorl_undefer(whorl_defer_fn fn, void *arg)
         *place = d->before;
     whorl__spin_unlock(&rare->strand_lock);
     free(d);
-    return d ? 0 : -ENOENT;
+    return d ? 0 : whorl__failed(-ENOENT, "undefer", "it is not deferred");
 }
 
 static struct whorl__defer *pop(struct whorl__rare *rare)

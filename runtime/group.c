@@ -54,14 +54,14 @@ static intptr_t make_many(void *arg)
     return make_calls(arg, SIZE_MAX);
 }
 
-static int run_calls(struct calls *c, size_t tasks, whorl_fn task)
+static int run_calls(struct calls *c, size_t tasks, whorl_fn task, const char *where)
 {
     struct whorl_scope s;
     int err = 0;
 
     for (size_t i = 0; c->results && i < c->count; i++)
         c->results[i] = -ECANCELED;
-    whorl_scope_open(&s);
+    whorl_scope_open_at(&s, where);
     for (size_t i = 0; i < tasks && !err; i++)
         err = whorl_scope_spawn(&s, task, c);
     if (err == -ENOMEM)
@@ -71,12 +71,13 @@ static int run_calls(struct calls *c, size_t tasks, whorl_fn task)
 
 int whorl_gather(intptr_t *results, const struct whorl_call *calls, size_t count)
 {
-    return run_calls(&(struct calls){.calls = calls, .count = count, .results = results}, count, make_one);
+    return run_calls(&(struct calls){.calls = calls, .count = count, .results = results}, count, make_one, "whorl_gather");
 }
 
 int whorl_gather_all(intptr_t *results, const struct whorl_call *calls, size_t count)
 {
-    return run_calls(&(struct calls){.calls = calls, .count = count, .results = results, .all = true}, count, make_one);
+    return run_calls(&(struct calls){.calls = calls, .count = count, .results = results, .all = true}, count, make_one,
+                     "whorl_gather_all");
 }
 
 int whorl_map(whorl_fn fn, void *items, size_t size, size_t count, size_t parallel, intptr_t *results)
@@ -85,7 +86,7 @@ int whorl_map(whorl_fn fn, void *items, size_t size, size_t count, size_t parall
 
     if (!fn || parallel == 0)
         whorl__misuse("whorl_map was given %s", fn ? "0 as how many may run at a time" : "no function");
-    return run_calls(&c, count < parallel ? count : parallel, make_many);
+    return run_calls(&c, count < parallel ? count : parallel, make_many, "whorl_map");
 }
 
 /* Completions. */
@@ -127,7 +128,7 @@ int whorl_completions_open(struct whorl_completions *c, struct whorl_task *const
 {
     *c = (struct whorl_completions){.all = calloc(count ? count : 1, sizeof *c->all), .count = count, .left = count};
     if (!c->all)
-        return -ENOMEM;
+        return whorl__failed(-ENOMEM, "wait for tasks", NULL);
     for (size_t i = 0; i < count; i++) {
         struct whorl__completion *one = &c->all[i];
 

@@ -124,11 +124,11 @@ int whorl_local_set(const struct whorl_local *key, void *value)
         whorl__misuse("whorl_local_set was called in a fork: set values in the task, before it forks");
     if (value == (old ? old->value : NULL))
         return 0;
-    if (value && !(fresh = new_value(key, value)))
-        return -ENOMEM;
-    if (!make(&next, locals, old, fresh)) {
+    if (value)
+        fresh = new_value(key, value);
+    if ((value && !fresh) || !make(&next, locals, old, fresh)) {
         free(fresh);
-        return -ENOMEM;
+        return whorl__failed(-ENOMEM, "local_set", NULL);
     }
     change(t, next);
     return 0;

@@ -136,7 +136,7 @@ int whorl_reduce(size_t begin, size_t end, whorl_sum_fn add, whorl_combine_fn co
     if (!add || !combine || !result)
         whorl__misuse("whorl_reduce was given no function, or nowhere to put the result");
     if (size > WHORL_SUM_MAX)
-        return -EINVAL;
+        return whorl__failed(-EINVAL, "reduce", "its sum is larger than WHORL_SUM_MAX");
     memcpy(neutral, result, size);
     run_job(begin, end, &job, result);
     return 0;
@@ -304,7 +304,7 @@ int whorl_sort(void *base, size_t count, size_t size, whorl_compare_fn compare, 
     if (count > SORT_LEAF) {
         whole.to = count <= SIZE_MAX / size ? spare_get(count * size) : NULL;
         if (!whole.to)
-            return -ENOMEM;
+            return whorl__failed(-ENOMEM, "sort", "no memory for as many elements again");
     }
     sort(&whole.fork);
     if (whole.to)

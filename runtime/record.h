@@ -4,6 +4,7 @@
 #ifndef WHORL_RUNTIME_RECORD_H
 #define WHORL_RUNTIME_RECORD_H
 
+#include "runtime/error.h"
 #include "runtime/worker.h"
 #include <stddef.h>
 
@@ -32,6 +33,7 @@ struct whorl__rare {
     struct whorl__defer *defers;  /* of a task, the last first; under its strand_lock */
     struct whorl__locals *locals; /* the task's own, others read it under its strand_lock */
     struct whorl_generator *generators; /* likewise, the last first */
+    struct whorl__failure failure;      /* the task's own */
     struct whorl__spinlock strand_lock;
     int16_t stopped; /* the error that a scope of `scopes` ends waits with, or 0; anyone, atomic. For its strands */
     uint16_t pins;   /* pin regions that it is in, one in the other; the task's own */

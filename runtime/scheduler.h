@@ -335,6 +335,8 @@ void whorl__op_done(struct whorl__worker *w, struct whorl__op *op);
 
 /* The error that waits of `t`, the running task, are to end with because of a scope that it is in, or 0. */
 int whorl__scopes_stopped(struct whorl_task *t);
+/* Says which scope has ended the wait of `t`, the running task, just now, as far as that is known. */
+void whorl__scopes_explain(struct whorl_task *t, struct whorl__failure *failure);
 /* Cancels the scopes that the running task has opened within what was cancelled: its waits end with `err` from now on. */
 void whorl__scopes_stop_inner(struct whorl_task *t, int err);
 /* A scope's deadline is due. With the lock of the timer's heap: the scope stays until … */
@@ -374,11 +376,11 @@ void whorl__pin_end(struct whorl_task *t);
 
 /* Makes a new task, which nobody else knows, ready for the first time, where its options say. */
 void whorl__task_start(struct whorl__worker *w, struct whorl_task *t, const struct whorl_spawn_options *options);
-/* Can a task be spawned so? `w` is the caller, NULL outside. */
-bool whorl__options_fit(const struct whorl__runtime *rt, const struct whorl__worker *w, const struct whorl_spawn_options *o);
 /* A new task, its handle; it is not queued yet. NULL: no memory, or bad options. */
 struct whorl_task *whorl__task_new(struct whorl__runtime *rt, struct whorl__worker *w, whorl_fn fn, void *arg,
                                    const struct whorl_spawn_options *options, const char *where);
+/* A task could not be spawned by the running one, whose worker is `w`: says why. */
+int whorl__spawn_failed(const struct whorl__worker *w, const struct whorl_spawn_options *options, const char *where);
 /* Ends a task that never ran. */
 void whorl__task_fail(struct whorl__worker *w, struct whorl_task *t, intptr_t result);
 void whorl__set_name(struct whorl_task *t, const char *name);

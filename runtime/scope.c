@@ -27,6 +27,9 @@ enum {
     SHIELD = 32,
 };
 
+/* The reason of a scope that was cancelled with what it is in. */
+static const char around[] = "what is around it was cancelled";
+
 /* Children that are told under one taking of the lock: others want to leave meanwhile. */
 #define TOLD_AT_ONCE 32
 
@@ -186,7 +189,50 @@ int whorl__scopes_stopped(struct whorl_task *t)
 void whorl__scopes_stop_inner(struct whorl_task *t, int err)
 {
     for (struct whorl_scope *s = whorl__rare(t)->scopes; s && !(state_of(s) & (CANCELLED | SHIELD)); s = s->outer)
-        stop(s, err == -ETIMEDOUT ? TIMED_OUT : 0, "what is around it was cancelled");
+        stop(s, err == -ETIMEDOUT ? TIMED_OUT : 0, around);
+}
+
+/* The texts of failed calls (runtime/error.h). */
+
+/* The last failed call of the running task, with `err`, failed because of the scope; `object`: that is what it was about. */
+static int blame(const struct whorl_scope *s, int err, bool object)
+{
+    struct whorl__failure *f = &whorl__rare(whorl__worker()->current)->failure;
+
+    f->cause = WHORL__SCOPE;
+    f->scope = object ? NULL : s->where;
+    f->detail = s->reason;
+    return err;
+}
+
+/* The scope for which a wait of `t` has ended: one that was not just cancelled for the sake of what is around it, if it can be found. Those
+ * that a fork's parents have opened cannot: NULL. */
+static const struct whorl_scope *culprit(const struct whorl_task *t)
+{
+    const struct whorl_scope *last = NULL, *in = whorl__rare(t)->scope;
+
+    for (const struct whorl_scope *s = whorl__rare(t)->scopes; s; s = s->outer) {
+        uint32_t state = state_of(s);
+
+        if (state & CANCELLED)
+            last = s;
+        if (state & SHIELD || (last && last->reason != around))
+            return last;
+    }
+    return in && state_of(in) & CANCELLED ? in : last;
+}
+
+void whorl__scopes_explain(struct whorl_task *t, struct whorl__failure *f)
+{
+    const struct whorl_scope *s = culprit(t);
+
+    f->scope = s ? s->where : NULL;
+    f->detail = s ? s->reason : NULL;
+}
+
+static int failed_on(const struct whorl_scope *s, int err, const char *detail)
+{
+    return whorl__failed_at(err, "scope opened at", s->where, detail);
 }
 
 /* Opening and closing. */
@@ -232,6 +278,14 @@ static struct whorl_task *closer(struct whorl_scope *s, const char *call, struct
     return t;
 }
 
+/* It is cancelled, or being closed. */
+static int refuse(const struct whorl_scope *s, const char *where)
+{
+    int err = whorl__failed_at(-ECANCELED, "spawn at", where, "the scope is being closed");
+
+    return state_of(s) & CANCELLED ? blame(s, err, false) : err;
+}
+
 int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const struct whorl_spawn_options *options,
                          const char *where)
 {
@@ -241,11 +295,9 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
 
     if (!fn)
         whorl__misuse("whorl_scope_spawn was given no function");
-    if (options && !whorl__options_fit(w->runtime, w, options))
-        return -EINVAL;
     t = whorl__task_new(w->runtime, w, fn, arg, options, where);
     if (!t)
-        return -ENOMEM;
+        return whorl__spawn_failed(w, options, where);
     t->latch = WHORL__LATCH_DETACHED; /* nobody may join it but the scope */
     whorl__add_trait(t, WHORL__LADEN);
     set_scope(t, s);
@@ -260,7 +312,7 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
         set_scope(t, NULL);
         whorl__pin_end(t);
         whorl__record_put(w, t);
-        return -ECANCELED;
+        return refuse(s, where);
     }
     if (self->traits & WHORL__LADEN)
         whorl__locals_inherit(t, self);
@@ -284,16 +336,19 @@ static void join_children(struct whorl_scope *s, struct whorl__worker *w, struct
         return;
     err = whorl__latch_wait(w, t, &t->gate, "scope", (uintptr_t)s, WHORL__WAIT_LATCH);
     if (err) {
-        stop(s, err == -ETIMEDOUT ? TIMED_OUT : 0, "what is around it was cancelled");
+        stop(s, err == -ETIMEDOUT ? TIMED_OUT : 0, around);
         whorl__latch_wait(whorl__worker(), t, &t->gate, "scope", (uintptr_t)s, WHORL__WAIT_SYNC);
     }
 }
 
-static int outcome(struct whorl_scope *s)
+static int outcome(const struct whorl_scope *s)
 {
-    uint32_t state = state_of(s);
+    int err = s->error ? s->error : error_of(state_of(s));
 
-    return s->error ? s->error : error_of(state);
+    if (!err)
+        return 0;
+    failed_on(s, err, NULL);
+    return s->error ? err : blame(s, err, true);
 }
 
 int whorl_scope_join(struct whorl_scope *s)
@@ -445,15 +500,15 @@ int whorl_scope_deadline(struct whorl_scope *s, whorl_ns when)
     stop_timer(s);
     s->deadline = WHORL_NEVER;
     if (state_of(s) & EXPIRED)
-        return -ETIMEDOUT;
+        return failed_on(s, -ETIMEDOUT, "its deadline has passed");
     if (when == WHORL_NEVER)
         return 0;
     if (when <= w->runtime->ops->now(w->runtime->reactor)) {
         expire(s);
-        return -ETIMEDOUT;
+        return failed_on(s, -ETIMEDOUT, "its deadline has passed");
     }
     if (whorl__timer_start(&w->timers, &s->timer, when) < 0)
-        return -ENOMEM;
+        return failed_on(s, -ENOMEM, "no memory for its deadline");
     s->deadline = when;
     return 0;
 }
@@ -507,7 +562,7 @@ int whorl_wait_for(whorl_fn fn, void *arg, whorl_ns duration, intptr_t *result)
     intptr_t value;
     int err;
 
-    whorl_scope_open(&s);
+    whorl_scope_open_at(&s, "whorl_wait_for");
     err = whorl_scope_deadline(&s, whorl_after(duration));
     if (err) {
         whorl_scope_close(&s);
@@ -517,5 +572,7 @@ int whorl_wait_for(whorl_fn fn, void *arg, whorl_ns duration, intptr_t *result)
     whorl_scope_close(&s);
     if (result)
         *result = value;
-    return whorl_scope_expired(&s) && (value == -ETIMEDOUT || value == -ECANCELED) ? -ETIMEDOUT : 0;
+    if (!whorl_scope_expired(&s) || (value != -ETIMEDOUT && value != -ECANCELED))
+        return 0;
+    return whorl__failed(-ETIMEDOUT, "wait_for", "the time is up");
 }

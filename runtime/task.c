@@ -37,17 +37,25 @@ static int class_of(const struct whorl__runtime *rt, const struct whorl_spawn_op
     return o->stack_size ? whorl__stack_class(o->stack_size) : rt->config.stack_class;
 }
 
-bool whorl__options_fit(const struct whorl__runtime *rt, const struct whorl__worker *w, const struct whorl_spawn_options *o)
+/* Can a task be spawned so? `w` is the caller, NULL outside. NULL: yes; else what is wrong. */
+static const char *what_is_wrong(const struct whorl__runtime *rt, const struct whorl__worker *w,
+                                 const struct whorl_spawn_options *o)
 {
     if (o->size != sizeof *o)
         whorl__misuse("whorl_spawn_options.size is %zu: set it to sizeof(struct whorl_spawn_options), %zu", o->size, sizeof *o);
-    return class_of(rt, o) >= 0 && o->worker >= 0 && o->worker <= rt->worker_count && !(o->pinned && !o->worker && !w);
+    if (class_of(rt, o) < 0)
+        return "the option stack_size is too large";
+    if (o->worker < 0 || o->worker > rt->worker_count)
+        return "the option worker names none of this runtime";
+    if (o->pinned && !o->worker && !w)
+        return "the option pinned needs a worker outside of tasks";
+    return NULL;
 }
 
 static bool apply_options(struct whorl__runtime *rt, struct whorl__worker *w, struct whorl_task *t,
                           const struct whorl_spawn_options *o)
 {
-    if (!whorl__options_fit(rt, w, o))
+    if (what_is_wrong(rt, w, o))
         return false;
     t->stack_class = (uint8_t)class_of(rt, o);
     if (o->pinned)
@@ -129,6 +137,7 @@ static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
     if (t->traits & WHORL__LADEN) {
         whorl__generators_end(t);
         whorl__scopes_end(t);
+        whorl__failures_end(t);
     }
     if (t->traits & WHORL__DATED)
         drop_deadline(t);
@@ -266,6 +275,13 @@ void whorl__task_start(struct whorl__worker *w, struct whorl_task *t, const stru
     start(w, t, options);
 }
 
+int whorl__spawn_failed(const struct whorl__worker *w, const struct whorl_spawn_options *options, const char *where)
+{
+    const char *wrong = options ? what_is_wrong(w->runtime, w, options) : NULL;
+
+    return whorl__failed_at(wrong ? -EINVAL : -ENOMEM, "spawn at", where, wrong ? wrong : "no memory for another task");
+}
+
 struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spawn_options *options, const char *where)
 {
     struct whorl__worker *w;
@@ -274,8 +290,10 @@ struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spa
     if (!fn)
         whorl__misuse("whorl_spawn was given no function");
     t = new_task(w->runtime, w, fn, arg, options, where);
-    if (__builtin_expect(!t, 0))
+    if (__builtin_expect(!t, 0)) {
+        whorl__spawn_failed(w, options, where);
         return NULL;
+    }
     if (__builtin_expect(self->traits & WHORL__LADEN, 0))
         whorl__locals_inherit(t, self);
     start(w, t, options);

@@ -60,7 +60,7 @@ enum {
     WHORL__PINNED = 32,     /* it is in a pin region */
     WHORL__NO_SUSPEND = 64, /* it is in a no-suspend region */
     WHORL__LADEN = 128, /* it has, or had, something in its rare half that is to be undone: it is in a scope, has opened one or a
-                           generator, has deferred something, has task-locals */
+                           generator, has deferred something, has task-locals, a call of it has failed */
 };
 
 /* What a task touches each time it waits comes first, in as few cache lines as may be: with hundreds of connections on a worker the

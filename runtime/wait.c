@@ -46,22 +46,38 @@ static int error_of(uint32_t cause)
     return cause == 0 ? 0 : cause == WHORL__TIMEOUT ? -ETIMEDOUT : cause == WHORL__NO_TIMER ? -ENOMEM : -ECANCELED;
 }
 
+/* The error that a scope has its waits end with, or 0. */
+static int error_of_scopes(struct whorl_task *t)
+{
+    return whorl__load_relaxed(&t->cancel) & WHORL__SCOPE ? whorl__scopes_stopped(t) : 0;
+}
+
 int whorl__cancel_cause(struct whorl_task *t)
 {
-    int err = 0;
+    int err = error_of_scopes(t);
 
-    if (whorl__load_relaxed(&t->cancel) & WHORL__SCOPE)
-        err = whorl__scopes_stopped(t);
     return err ? err : error_of(own_cause(t));
+}
+
+/* For the text of the call that fails for it. */
+static void note_cause(struct whorl_task *t, uint32_t cause)
+{
+    whorl__rare(t)->failure.ended_by = (uint8_t)cause;
+    whorl__add_trait(t, WHORL__LADEN);
 }
 
 int whorl__cancel_consume(struct whorl_task *t)
 {
-    int err = whorl__cancel_cause(t);
+    int err = error_of_scopes(t);
     uint32_t cause = own_cause(t);
 
+    if (err)
+        cause = WHORL__SCOPE;
+    else
+        err = error_of(cause);
     if (!err)
         return 0;
+    note_cause(t, cause);
     if (whorl__load_relaxed(&t->cancel) & (WHORL__SCOPE | WHORL__STOP))
         whorl__scopes_stop_inner(t, err);
     else if (cause & (WHORL__CANCEL | WHORL__NO_TIMER))
@@ -192,13 +208,18 @@ int whorl__latch_wait(struct whorl__worker *w, struct whorl_task *t, uintptr_t *
     return wait_for_latch(w, t, latch, reason, object, wait);
 }
 
-static int refuse_to_join_self(const struct whorl__runtime *rt)
+static int join_failed(const struct whorl_task *t, int err, const char *detail)
+{
+    return whorl__failed_at(err, "join of the task spawned at", t->where, detail);
+}
+
+static int refuse_to_join_self(const struct whorl__runtime *rt, const struct whorl_task *t)
 {
     if (rt->config.debug)
         whorl__alarm(
             "whorl_join was given the task that calls it, and returns -EDEADLK: a task cannot wait for its own end, let another "
             "one join it or give its handle up with whorl_detach");
-    return -EDEADLK;
+    return join_failed(t, -EDEADLK, "a task cannot wait for its own end");
 }
 
 int whorl_join(struct whorl_task *t, intptr_t *result)
@@ -209,12 +230,12 @@ int whorl_join(struct whorl_task *t, intptr_t *result)
 
     whorl__check_handle(t, "whorl_join");
     if (__builtin_expect(t == self || t == self->root, 0))
-        return refuse_to_join_self(w->runtime);
+        return refuse_to_join_self(w->runtime, t);
     if (__builtin_expect(whorl__runtime_of(t) != w->runtime, 0))
         whorl__misuse("whorl_join was given a task of another runtime: join it there, or on a thread with whorl_runtime_join");
     err = wait_for_latch(w, self, &t->latch, "join", (uintptr_t)t, WHORL__WAIT_LATCH);
     if (err)
-        return err;
+        return join_failed(t, err, NULL);
     if (result)
         *result = t->result;
     whorl__record_put(whorl__worker(), t);
@@ -423,12 +444,17 @@ static int sleep_until(struct whorl__worker *w, struct whorl_task *t, whorl_ns w
     return err;
 }
 
+static int sleep_result(int err)
+{
+    return err ? whorl__failed(err, "sleep", NULL) : 0;
+}
+
 int whorl_sleep_until(whorl_ns when)
 {
     struct whorl__worker *w;
     struct whorl_task *t = whorl__self_may_suspend("whorl_sleep_until", &w);
 
-    return sleep_until(w, t, when);
+    return sleep_result(sleep_until(w, t, when));
 }
 
 int whorl_sleep(whorl_ns duration)
@@ -436,7 +462,7 @@ int whorl_sleep(whorl_ns duration)
     struct whorl__worker *w;
     struct whorl_task *t = whorl__self_may_suspend("whorl_sleep", &w);
 
-    return sleep_until(w, t, duration > 0 ? after(w, duration) : 0);
+    return sleep_result(sleep_until(w, t, duration > 0 ? after(w, duration) : 0));
 }
 
 /* Makes `t`'s deadline `when`, in whose heap's lock the caller has looked that nothing needs to be armed anew. */

@@ -201,7 +201,7 @@ __attribute__((always_inline)) static inline int whorl__waiter_wait_under(struct
     whorl__waiters_unlock(lock);
     while (!whorl__waiter_park(me, reason, object))
         if (whorl__waiter_withdraw(lock, l, me))
-            return whorl__cancel_take(me->task);
+            return whorl__failed_at(whorl__cancel_take(me->task), "wait for", reason, NULL);
     return 0;
 }
 

@@ -79,8 +79,8 @@ WHORL_API int whorl_scope_join(struct whorl_scope *scope);
  * -ETIMEDOUT once the scope was cancelled have not failed. Suspends while there are children. */
 WHORL_API int whorl_scope_close(struct whorl_scope *scope);
 
-/* Cancels `scope`. `reason`, which may be NULL, is for whorl_scope_reason and must live as long as the scope. Whoever knows that the scope is
- * open may call it. A second call changes nothing. Never suspends. */
+/* Cancels `scope`. `reason`, which may be NULL, is for whorl_scope_reason and for the texts of the waits that end (error.h), and must live as
+ * long as the program. Whoever knows that the scope is open may call it. A second call changes nothing. Never suspends. */
 WHORL_API void whorl_scope_cancel(struct whorl_scope *scope, const char *reason);
 
 /* The body has failed, with `error` (< 0): as if a child had. Never suspends. */

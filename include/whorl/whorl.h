@@ -10,6 +10,7 @@
 #include <whorl/cleanup.h>
 #include <whorl/condition.h>
 #include <whorl/defer.h>
+#include <whorl/error.h>
 #include <whorl/event.h>
 #include <whorl/fd.h>
 #include <whorl/file.h>

@@ -269,6 +269,21 @@ void whorl__blocking_overdue(struct whorl__runtime *rt, whorl_ns now)
     die("there are no pools");
 }
 
+void whorl__failures_end(struct whorl_task *t)
+{
+    (void)t;
+    die("no call fails");
+}
+
+int whorl__failed_at(int err, const char *operation, const char *place, const char *detail)
+{
+    (void)err;
+    (void)operation;
+    (void)place;
+    (void)detail;
+    die("no call fails");
+}
+
 /* There are no regions. */
 
 void whorl__bind(struct whorl_task *t, int worker)
