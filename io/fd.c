@@ -13,6 +13,7 @@
 #include "io/fd.h"
 #include "io/op.h"
 #include "io/sys.h"
+#include "runtime/error.h"
 #include "runtime/pause.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
@@ -146,10 +147,8 @@ static int refuse_to_close(const struct whorl_task *t, int fd, const struct whor
     return -EBADF;
 }
 
-int whorl_close(int fd)
+static int close_once(int fd, struct whorl_task *t)
 {
-    struct whorl__worker *w;
-    struct whorl_task *t = whorl__self_may_suspend("whorl_close", &w);
     struct whorl__fd *e = entry_of(fd, true);
     uint64_t word;
     int err;
@@ -173,4 +172,12 @@ int whorl_close(int fd)
     whorl__pause_at(FD_X4_CLEAR);
     whorl__store_release(&e->word, (uint64_t)0); /* pairs with the exchange in whorl__fd_hold */
     return err == -EBADF ? refuse_to_close(t, fd, e, false) : err;
+}
+
+int whorl_close(int fd)
+{
+    struct whorl__worker *w;
+    int err = close_once(fd, whorl__self_may_suspend("whorl_close", &w));
+
+    return err ? whorl__failed_on(err, "close of descriptor", fd) : 0;
 }

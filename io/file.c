@@ -3,11 +3,19 @@
 #include "io/fd.h"
 #include "io/op.h"
 #include "io/sys.h"
+#include "runtime/error.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <whorl/file.h>
+
+static int failed_with_path(int err, const char *operation, const char *path)
+{
+    if (err == -EFAULT) /* it may be the path that is not there */
+        return whorl__failed(err, operation, NULL);
+    return whorl__failed_with(err, operation, NULL, "%s", path ? path : "NULL");
+}
 
 /* Holds the directory an operation starts from; AT_FDCWD needs no holding. */
 static int hold_directory(int dirfd, struct whorl__fd **entry)
@@ -29,7 +37,7 @@ static int operate_below(struct whorl_task *t, const struct whorl__request *r)
     return result;
 }
 
-int whorl_open_at(int dirfd, const char *path, const struct open_how *how)
+static int open_below(int dirfd, const char *path, const struct open_how *how)
 {
     struct open_how own = *how;
     struct whorl__request r = {
@@ -39,6 +47,13 @@ int whorl_open_at(int dirfd, const char *path, const struct open_how *how)
 
     own.flags |= O_CLOEXEC;
     return err ? err : operate_below(t, &r);
+}
+
+int whorl_open_at(int dirfd, const char *path, const struct open_how *how)
+{
+    int fd = open_below(dirfd, path, how);
+
+    return fd < 0 ? failed_with_path(fd, "open", path) : fd;
 }
 
 int whorl_open(const char *path, int flags, unsigned mode)
@@ -52,7 +67,7 @@ int whorl_open(const char *path, int flags, unsigned mode)
     return whorl_open_at(AT_FDCWD, path, &how);
 }
 
-int whorl_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
+static int ask(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
 {
     struct whorl__request r = {.code = WHORL__OP_STATX,
                                .fd = dirfd,
@@ -66,7 +81,18 @@ int whorl_statx(int dirfd, const char *path, int flags, unsigned mask, struct st
     return err ? err : operate_below(t, &r);
 }
 
-ssize_t whorl_read_at(int fd, void *buffer, size_t size, int64_t offset)
+int whorl_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)
+{
+    int err = ask(dirfd, path, flags, mask, out);
+
+    if (!err)
+        return 0;
+    if (flags & AT_EMPTY_PATH && (!path || !*path))
+        return whorl__failed_on(err, "statx of descriptor", dirfd);
+    return failed_with_path(err, "statx of", path);
+}
+
+static ssize_t read_some(int fd, void *buffer, size_t size, int64_t offset)
 {
     struct whorl__request r = {
         .code = WHORL__OP_READ, .fd = fd, .length = whorl__length(size), .address = buffer, .offset = (uint64_t)offset};
@@ -90,4 +116,11 @@ ssize_t whorl_read_at(int fd, void *buffer, size_t size, int64_t offset)
     n = whorl__operate(t, &r, NULL);
     whorl__fd_release(entry);
     return n;
+}
+
+ssize_t whorl_read_at(int fd, void *buffer, size_t size, int64_t offset)
+{
+    ssize_t n = read_some(fd, buffer, size, offset);
+
+    return n < 0 ? whorl__failed_on((int)n, "read on descriptor", fd) : n;
 }

@@ -4,12 +4,14 @@
 #include "io/resolve.h"
 #include "io/sys.h"
 #include "runtime/atomic.h"
+#include "runtime/error.h"
 #include "runtime/fatal.h"
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <string.h>
 #include <whorl/net.h>
 
 #ifndef IORING_CQE_F_SOCK_NONEMPTY
@@ -17,6 +19,12 @@
 #endif
 
 #define BACKLOG_DEFAULT 4096
+
+/* `err`, of an operation on an address; `detail` as for whorl__failed. */
+static int failed_with_address(int err, const char *operation, const char *host, uint16_t port, const char *detail)
+{
+    return whorl__failed_with(err, operation, detail, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
+}
 
 static int listen_at(const struct whorl__address *a, const struct whorl_listen_options *o)
 {
@@ -43,7 +51,7 @@ static int listen_at(const struct whorl__address *a, const struct whorl_listen_o
     return fd;
 }
 
-int whorl_tcp_listen(const char *host, uint16_t port, const struct whorl_listen_options *o)
+static int listen_on(const char *host, uint16_t port, const struct whorl_listen_options *o, const char **detail)
 {
     struct whorl__addresses found;
     struct whorl_task *t;
@@ -57,20 +65,32 @@ int whorl_tcp_listen(const char *host, uint16_t port, const struct whorl_listen_
     if (o && o->size != sizeof *o)
         whorl__misuse("whorl_listen_options.size is %zu: set it to sizeof(struct whorl_listen_options), %zu", o->size, sizeof *o);
     err = whorl__resolve(host ? host : "::", port, &found);
-    if (err)
+    if (err) {
+        *detail = whorl__resolve_detail(err);
         return err;
+    }
     fd = listen_at(&found.list[0], o);
     if (!host && fd == -EAFNOSUPPORT && whorl__resolve("0.0.0.0", port, &found) == 0)
         fd = listen_at(&found.list[0], o); /* a machine without IPv6 */
     return fd;
 }
 
-int whorl_tcp_port(int fd)
+int whorl_tcp_listen(const char *host, uint16_t port, const struct whorl_listen_options *o)
 {
-    return whorl__sys_port(fd);
+    const char *detail = NULL;
+    int fd = listen_on(host, port, o, &detail);
+
+    return fd < 0 ? failed_with_address(fd, "listen on", host ? host : "*", port, detail) : fd;
 }
 
-int whorl_accept(int fd)
+int whorl_tcp_port(int fd)
+{
+    int port = whorl__sys_port(fd);
+
+    return port < 0 ? whorl__failed_on(port, "port of descriptor", fd) : port;
+}
+
+static int accept_on(int fd)
 {
     struct whorl__request r = {.code = WHORL__OP_ACCEPT, .fd = fd, .flags = SOCK_CLOEXEC};
     struct whorl__fd *entry;
@@ -85,6 +105,13 @@ int whorl_accept(int fd)
     accepted = whorl__operate(t, &r, NULL);
     whorl__fd_release(entry);
     return accepted;
+}
+
+int whorl_accept(int fd)
+{
+    int accepted = accept_on(fd);
+
+    return accepted < 0 ? whorl__failed_on(accepted, "accept on descriptor", fd) : accepted;
 }
 
 /* Connects and waits. An interruption that was not meant for this wait (see runtime/wait.c) has the connection under way when the
@@ -102,7 +129,7 @@ static int await_connection(struct whorl_task *t, const struct whorl__request *c
     return result < 0 ? result : whorl__sys_socket_error(connect->fd);
 }
 
-static int connect_to(struct whorl_task *t, const struct whorl__address *a)
+static int connect_at(struct whorl_task *t, const struct whorl__address *a)
 {
     struct whorl__request r = {.code = WHORL__OP_CONNECT, .address = &a->any, .offset = a->size};
     struct whorl__fd *entry;
@@ -125,7 +152,7 @@ static int connect_to(struct whorl_task *t, const struct whorl__address *a)
     return r.fd;
 }
 
-int whorl_tcp_connect(const char *host, uint16_t port)
+static int connect_to(const char *host, uint16_t port, const char **detail)
 {
     struct whorl__addresses found;
     struct whorl_task *t;
@@ -138,15 +165,25 @@ int whorl_tcp_connect(const char *host, uint16_t port)
         return -EOPNOTSUPP;
     if (!err)
         fd = err = whorl__resolve(host, port, &found);
+    if (err)
+        *detail = whorl__resolve_detail(err);
     for (int i = 0; !err && i < found.count; i++) {
-        fd = connect_to(t, &found.list[i]);
+        fd = connect_at(t, &found.list[i]);
         if (fd >= 0 || fd == -ECANCELED || fd == -EMFILE || fd == -ENFILE)
             break;
     }
     return fd;
 }
 
-ssize_t whorl_recv(int fd, void *buffer, size_t size, int flags)
+int whorl_tcp_connect(const char *host, uint16_t port)
+{
+    const char *detail = NULL;
+    int fd = connect_to(host, port, &detail);
+
+    return fd < 0 ? failed_with_address(fd, "connect to", host, port, detail) : fd;
+}
+
+static ssize_t receive(int fd, void *buffer, size_t size, int flags)
 {
     struct whorl__request r = {
         .code = WHORL__OP_RECV, .fd = fd, .flags = (uint32_t)flags, .length = whorl__length(size), .address = buffer};
@@ -182,7 +219,14 @@ ssize_t whorl_recv(int fd, void *buffer, size_t size, int flags)
     return n;
 }
 
-ssize_t whorl_send(int fd, const void *buffer, size_t size, int flags)
+ssize_t whorl_recv(int fd, void *buffer, size_t size, int flags)
+{
+    ssize_t n = receive(fd, buffer, size, flags);
+
+    return n < 0 ? whorl__failed_on((int)n, "recv on descriptor", fd) : n;
+}
+
+static ssize_t transmit(int fd, const void *buffer, size_t size, int flags)
 {
     struct whorl__request r = {.code = WHORL__OP_SEND,
                                .fd = fd,
@@ -208,6 +252,13 @@ ssize_t whorl_send(int fd, const void *buffer, size_t size, int flags)
     return n;
 }
 
+ssize_t whorl_send(int fd, const void *buffer, size_t size, int flags)
+{
+    ssize_t n = transmit(fd, buffer, size, flags);
+
+    return n < 0 ? whorl__failed_on((int)n, "send on descriptor", fd) : n;
+}
+
 ssize_t whorl_send_all(int fd, const void *buffer, size_t size, int flags)
 {
     const char *from = buffer;
@@ -227,5 +278,7 @@ ssize_t whorl_send_all(int fd, const void *buffer, size_t size, int flags)
 
 int whorl_shutdown(int fd, int how)
 {
-    return whorl__sys_shutdown(fd, how);
+    int err = whorl__sys_shutdown(fd, how);
+
+    return err ? whorl__failed_on(err, "shutdown of descriptor", fd) : 0;
 }

@@ -96,8 +96,10 @@ int whorl__operate(struct whorl_task *t, const struct whorl__request *r, uint32_
         err = whorl__cancel_take(t);
         if (err)
             return err;
-        if (whorl__fd_closing(r->fd))
+        if (whorl__fd_closing(r->fd)) {
+            whorl__note_cause(t, WHORL__CLOSED);
             return -ECANCELED;
+        }
     }
     if (result_flags)
         *result_flags = t->op.result_flags;

@@ -61,6 +61,20 @@ static __attribute__((noinline)) int look_up(const char *host, uint16_t port, in
     return out->count ? 0 : -ENOENT;
 }
 
+const char *whorl__resolve_detail(int err)
+{
+    switch (err) {
+    case -ENOENT:
+        return "no such host";
+    case -EAGAIN:
+        return "the name service does not answer";
+    case -EIO:
+        return "the name service failed";
+    default:
+        return NULL;
+    }
+}
+
 static intptr_t answer(void *arg)
 {
     struct request *r = arg;

@@ -27,4 +27,7 @@ struct whorl__addresses {
  * -ETIMEDOUT. Suspends when `host` is not an address. */
 int whorl__resolve(const char *host, uint16_t port, struct whorl__addresses *out);
 
+/* What its errors mean in particular; NULL: no more than usual. */
+const char *whorl__resolve_detail(int err);
+
 #endif

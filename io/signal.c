@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "io/op.h"
 #include "io/sys.h"
+#include "runtime/error.h"
 #include <errno.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <whorl/signal.h>
 
-int whorl_signal_wait(const int *signals, size_t count)
+static int wait_for_signal(const int *signals, size_t count)
 {
     struct whorl__request r = {.code = WHORL__OP_POLL, .flags = POLLIN};
     struct signalfd_siginfo info;
@@ -25,4 +26,11 @@ int whorl_signal_wait(const int *signals, size_t count)
     } while (n == -EAGAIN || n == -EINTR); /* somebody else was faster */
     whorl__sys_close(r.fd);
     return n < 0 ? (int)n : (int)info.ssi_signo;
+}
+
+int whorl_signal_wait(const int *signals, size_t count)
+{
+    int n = wait_for_signal(signals, count);
+
+    return n < 0 ? whorl__failed(n, "signal_wait", NULL) : n;
 }

@@ -21,7 +21,7 @@ int whorl_condition_wait(struct whorl_condition *c, struct whorl_mutex *m)
 
     wait_begin(c, m, &me);
     while (!whorl__waiter_park(&me, "condition", c))
-        if (whorl__waiter_withdraw(&c->waiters, &me)) {
+        if (whorl__waiter_withdraw(&c->waiters, &c->waiters, &me)) {
             err = whorl__cancel_take(me.task);
             break;
         }

@@ -65,6 +65,12 @@ const char *whorl_strerror(int err)
     return text ? text : "an unknown error";
 }
 
+void whorl__note_cause(struct whorl_task *t, uint32_t cause)
+{
+    whorl__rare(t)->failure.ended_by = (uint8_t)cause;
+    whorl__add_trait(t, WHORL__LADEN);
+}
+
 /* Can that have ended a wait with `err`? */
 static bool explains(uint8_t cause, int err)
 {

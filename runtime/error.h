@@ -3,7 +3,7 @@
  * which keep what its text is made of in the rare half of the running task.
  *
  * Three parts: the operation and its object are what the call knows. The cause is the error itself; or `detail`, if the call knows more
- * than its number says; or what ended its wait, which whorl__cancel_consume has noted in `ended_by` on the way. */
+ * than its number says; or what ended its wait, which whorl__note_cause has kept in `ended_by` on the way. */
 #ifndef WHORL_RUNTIME_ERROR_H
 #define WHORL_RUNTIME_ERROR_H
 
@@ -44,6 +44,9 @@ __attribute__((cold)) int whorl__failed_on(int err, const char *operation, intpt
 __attribute__((cold)) int whorl__failed_at(int err, const char *operation, const char *place, const char *detail);
 __attribute__((cold, format(printf, 4, 5))) int whorl__failed_with(int err, const char *operation, const char *detail,
                                                                    const char *format, ...);
+
+/* What has just ended the wait of the running task `t`: a bit of whorl_task.cancel, or WHORL__CLOSED. */
+void whorl__note_cause(struct whorl_task *t, uint32_t cause);
 
 /* The task ends: drops what its calls have left. */
 void whorl__failures_end(struct whorl_task *t);

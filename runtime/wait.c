@@ -59,13 +59,6 @@ int whorl__cancel_cause(struct whorl_task *t)
     return err ? err : error_of(own_cause(t));
 }
 
-/* For the text of the call that fails for it. */
-static void note_cause(struct whorl_task *t, uint32_t cause)
-{
-    whorl__rare(t)->failure.ended_by = (uint8_t)cause;
-    whorl__add_trait(t, WHORL__LADEN);
-}
-
 int whorl__cancel_consume(struct whorl_task *t)
 {
     int err = error_of_scopes(t);
@@ -77,7 +70,7 @@ int whorl__cancel_consume(struct whorl_task *t)
         err = error_of(cause);
     if (!err)
         return 0;
-    note_cause(t, cause);
+    whorl__note_cause(t, cause);
     if (whorl__load_relaxed(&t->cancel) & (WHORL__SCOPE | WHORL__STOP))
         whorl__scopes_stop_inner(t, err);
     else if (cause & (WHORL__CANCEL | WHORL__NO_TIMER))

@@ -137,9 +137,13 @@ TASK_TEST(resolve, addresses_are_tried_until_one_answers, 2)
 TASK_TEST(resolve, failures_of_the_name_service_are_told_apart, 2)
 {
     CHECK_EQ(whorl_tcp_connect("again.test", 1), -EAGAIN);
+    CHECK_STR(whorl_error_text(), "connect to again.test:1 failed: the name service does not answer");
     CHECK_EQ(whorl_tcp_connect("fail.test", 1), -EIO);
+    CHECK_STR(whorl_error_text(), "connect to fail.test:1 failed: the name service failed");
     CHECK_EQ(whorl_tcp_connect("none.test", 1), -ENOENT);
+    CHECK_STR(whorl_error_text(), "connect to none.test:1 failed: no such host");
     CHECK_EQ(whorl_tcp_connect("memory.test", 1), -ENOMEM);
+    CHECK_STR(whorl_error_text(), "connect to memory.test:1 failed: no memory");
     CHECK_EQ(whorl_tcp_connect("system.test", 1), -EMFILE);
     CHECK_EQ(whorl_tcp_listen("none.test", 0, NULL), -ENOENT);
 }
