@@ -264,7 +264,8 @@ static struct whorl_task *opener(struct whorl_scope *s, const char *call, struct
     struct whorl_task *t = whorl__self_may_suspend(call, w);
 
     if (__builtin_expect(s->opener != t, 0))
-        whorl__misuse("%s was given the scope opened at %s by another task: only who opened it may", call, s->where);
+        whorl__misuse("%s was given the scope opened at %s%s", call, s->where,
+                      s->opener ? " by another task: only who opened it may" : ", which is closed");
     return t;
 }
 
@@ -273,8 +274,8 @@ static struct whorl_task *closer(struct whorl_scope *s, const char *call, struct
     struct whorl_task *t = opener(s, call, w);
 
     if (__builtin_expect(whorl__rare(t)->scopes != s, 0))
-        whorl__misuse("%s was given the scope opened at %s, but %s: close scopes in the reverse order", call, s->where,
-                      whorl__rare(t)->scopes ? "a later one is still open" : "it is closed");
+        whorl__misuse("%s was given the scope opened at %s, but a later one is still open: close scopes in the reverse order", call,
+                      s->where);
     return t;
 }
 
@@ -403,6 +404,7 @@ int whorl_scope_close(struct whorl_scope *s)
     join_children(s, w, t, CLOSING);
     stop_timer(s);
     pop(s, t);
+    s->opener = NULL; /* which is how it is known to be closed */
     for (struct whorl_task *f = s->failed; f; f = next) {
         next = whorl__rare(f)->next;
         whorl__record_put(whorl__worker(), f);

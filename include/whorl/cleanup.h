@@ -7,15 +7,18 @@
  *     account->sum += n;
  *     return 0;                                unlocks it
  *
- * Each macro declares a variable, `name`, with an `error`: 0, or why it was not done; then there is nothing to undo. The last that
- * was done is undone first. (C++ has destructors for this.) */
+ * A lock's macro declares a variable, `name`, with an `error`: 0, or why it was not done; then there is nothing to undo. The last that
+ * was done is undone first: a descriptor declared before a scope is closed once the tasks of the scope have ended. (C++ has destructors for
+ * this; for the end of the task instead of that of a block see defer.h.) */
 #ifndef WHORL_CLEANUP_H
 #define WHORL_CLEANUP_H
 
 #ifndef __cplusplus
 
 #include <whorl/mutex.h>
+#include <whorl/net.h>
 #include <whorl/rwlock.h>
+#include <whorl/scope.h>
 
 #define WHORL__AUTO(undo) __attribute__((cleanup(undo)))
 
@@ -77,6 +80,29 @@ static inline void whorl__auto_unlock_write(struct whorl__auto_rwlock *held)
 {
     if (!held->error)
         whorl_rwlock_unlock_write(held->lock);
+}
+
+/* Declares the scope `name`, and opens it (whorl_scope_open). If it is still open when the block is left it is closed (whorl_scope_close),
+ * which waits for its children; to stop them cancel it before (whorl_scope_cancel, whorl_scope_fail). Where the outcome matters
+ * close it yourself. */
+#define WHORL_AUTO_SCOPE(name)                                                                                                     \
+    WHORL__AUTO(whorl__scope_cleanup) struct whorl_scope name;                                                                     \
+    whorl_scope_open(&name)
+
+/* Declares the descriptor `name`, an int, with the value `fd`; if that is not negative it is closed (whorl_close) when the block is
+ * left. To keep it open set it to -1 before; after closing it yourself too. */
+#define WHORL_AUTO_FD(name, fd) WHORL__AUTO(whorl__fd_cleanup) int name = (fd)
+
+static inline void whorl__scope_cleanup(struct whorl_scope *scope)
+{
+    if (scope->opener)
+        whorl_scope_close(scope);
+}
+
+static inline void whorl__fd_cleanup(const int *fd)
+{
+    if (*fd >= 0)
+        whorl_close(*fd);
 }
 
 #endif

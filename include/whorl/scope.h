@@ -38,8 +38,8 @@ struct whorl__timer {
 
 /* The library's, from open to close. */
 struct whorl_scope {
-    struct whorl_scope *outer; /* that the opener opened before and has yet to close */
-    struct whorl_task *opener;
+    struct whorl_scope *outer;         /* that the opener opened before and has yet to close */
+    struct whorl_task *opener;         /* NULL: it is closed */
     struct whorl_task *running, *told; /* children, those who know that they are cancelled apart */
     struct whorl_task *failed, *failed_last;
     size_t alive;       /* children of the first two lists */
