@@ -378,6 +378,56 @@ static void put_and_get(void)
     whorl_queue_destroy(q);
 }
 
+/* Values that tasks inherit, what they defer, and what is said of a call that failed. */
+
+static int values[2], dropped; /* atomic */
+
+static void drop_value(void *value)
+{
+    (void)value;
+    count(&dropped);
+}
+
+static const struct whorl_local value_key = {drop_value};
+
+static void end_one(void *counter)
+{
+    is(whorl_sleep(1000), 0);
+    count(counter);
+}
+
+static intptr_t inherit(void *arg)
+{
+    int err = whorl_defer(end_one, &now.ended);
+
+    CHECK(whorl_local_get(&value_key) == arg);
+    if (is(err, 0) && !err)
+        count(&now.begun);
+    err = whorl_recv(-1, NULL, 1, 0);
+    if (CHECK(err == -EBADF || scarcity(err))) {
+        CHECK_EQ(whorl_error(), err);
+        CHECK_HAS(whorl_error_text(), whorl_strerror(err));
+    }
+    return 0;
+}
+
+static void hand_values_down(void)
+{
+    struct whorl_scope s;
+    int set = 0, before = dropped, err;
+
+    for (int i = 0; i < 2; i++) {
+        err = whorl_local_set(&value_key, &values[i]);
+        set += is(err, 0) && !err;
+        whorl_scope_open(&s);
+        for (int j = 0; j < TASKS / 10; j++)
+            is(whorl_scope_spawn(&s, inherit, whorl_local_get(&value_key)), 0);
+        is(whorl_scope_close(&s), 0);
+    }
+    CHECK_EQ(whorl_local_set(&value_key, NULL), 0); /* there is only this one, so it needs no memory */
+    CHECK_EQ(dropped - before, set);
+}
+
 /* What needs a kernel. */
 
 static void speak(int from, int to)
@@ -491,6 +541,7 @@ static intptr_t do_everything(void *arg)
     be_visited();
     send_and_select();
     put_and_get();
+    hand_values_down();
     if (strcmp(whorl_reactor(), "uring") == 0) {
         connect_and_speak();
         send_and_receive();

@@ -62,6 +62,12 @@ static int generate_nothing(struct whorl_generator *g, void *arg)
     X(whorl_fork, whorl_fork(&(struct whorl_fork){.fn = NULL}, fork_nothing))                                                      \
     X(whorl_sync, whorl_sync(&(struct whorl_fork){.fn = fork_nothing}))                                                            \
     X(whorl_checkpoint, whorl_checkpoint())                                                                                        \
+    X(whorl_defer, (void)!whorl_defer(free, NULL))                                                                                 \
+    X(whorl_undefer, (void)whorl_undefer(free, NULL))                                                                              \
+    X(whorl_local_get, (void)whorl_local_get(&(struct whorl_local){NULL}))                                                         \
+    X(whorl_local_set, (void)!whorl_local_set(&(struct whorl_local){NULL}, NULL))                                                  \
+    X(whorl_error, (void)whorl_error())                                                                                            \
+    X(whorl_error_text, (void)whorl_error_text())                                                                                  \
     X(whorl_pin, whorl_pin())                                                                                                      \
     X(whorl_unpin, whorl_unpin())                                                                                                  \
     X(whorl_no_suspend_begin, whorl_no_suspend_begin())                                                                            \
