@@ -99,6 +99,7 @@ static struct whorl__failure *note(int err, const char *operation, const char *d
     f = &whorl__rare(t)->failure;
     f->operation = operation;
     f->detail = detail;
+    f->task = NULL;
     f->err = err;
     f->object = WHORL__NO_OBJECT;
     f->cause = explains(f->ended_by, err) ? f->ended_by : 0;
@@ -155,6 +156,27 @@ int whorl__failed_with(int err, const char *operation, const char *detail, const
     vsnprintf(f->texts->object, OBJECT_SIZE, format, args);
     va_end(args);
     return err;
+}
+
+bool whorl__failed_like(int err, const struct whorl_task *child)
+{
+    const struct whorl__failure *from = &whorl__rare(child)->failure;
+    struct whorl__failure *f;
+    struct whorl__texts *texts;
+
+    if (from->err != err)
+        return false;
+    f = note(err, from->operation, NULL);
+    texts = from->object == WHORL__COPY ? texts_of(f) : f->texts;
+    *f = *from;
+    f->texts = texts;
+    if (!f->task)
+        f->task = child->where;
+    if (f->object == WHORL__COPY && texts)
+        memcpy(texts->object, from->texts->object, OBJECT_SIZE);
+    else if (f->object == WHORL__COPY)
+        f->object = WHORL__NO_OBJECT;
+    return true;
 }
 
 /* Appends to `whole`, of WHOLE_SIZE bytes. */
@@ -227,13 +249,13 @@ const char *whorl_error_text(void)
     add(f->texts->whole, "%s", f->operation);
     add_object(f->texts->whole, f);
     add_cause(f->texts->whole, f);
+    if (f->task)
+        add(f->texts->whole, ", in the task spawned at %s", f->task);
     return f->texts->whole;
 }
 
-void whorl__failures_end(struct whorl_task *t)
+void whorl__failure_end(struct whorl__failure *f)
 {
-    struct whorl__failure *f = &whorl__rare(t)->failure;
-
     free(f->texts);
     *f = (struct whorl__failure){.operation = NULL};
 }

@@ -7,6 +7,7 @@
 #ifndef WHORL_RUNTIME_ERROR_H
 #define WHORL_RUNTIME_ERROR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct whorl_task;
@@ -30,6 +31,7 @@ struct whorl__failure {
     };
     const char *detail; /* instead of the error's own text; with WHORL__SCOPE as cause: the scope's reason, or NULL */
     const char *scope;  /* with that cause: where it was opened; NULL: not known, or it is the object itself */
+    const char *task;   /* where the task was spawned whose failure it was, if it has come from another one */
     struct whorl__texts *texts;
     int err;
     uint8_t object;   /* enum whorl__object */
@@ -45,10 +47,13 @@ __attribute__((cold)) int whorl__failed_at(int err, const char *operation, const
 __attribute__((cold, format(printf, 4, 5))) int whorl__failed_with(int err, const char *operation, const char *detail,
                                                                    const char *format, ...);
 
+/* The running task fails with `err`, as its child, which has ended with that, did. False: nothing is known of that. */
+__attribute__((cold)) bool whorl__failed_like(int err, const struct whorl_task *child);
+
 /* What has just ended the wait of the running task `t`: a bit of whorl_task.cancel, or WHORL__CLOSED. */
 void whorl__note_cause(struct whorl_task *t, uint32_t cause);
 
-/* The task ends: drops what its calls have left. */
-void whorl__failures_end(struct whorl_task *t);
+/* Drops what the calls of the task have left; it ends, or has ended. */
+void whorl__failure_end(struct whorl__failure *f);
 
 #endif

@@ -63,7 +63,7 @@ static int run_calls(struct calls *c, size_t tasks, whorl_fn task, const char *w
         c->results[i] = -ECANCELED;
     whorl_scope_open_at(&s, where);
     for (size_t i = 0; i < tasks && !err; i++)
-        err = whorl_scope_spawn(&s, task, c);
+        err = whorl_scope_spawn_at(&s, task, c, NULL, where);
     if (err == -ENOMEM)
         whorl_scope_fail(&s, err);
     return whorl_scope_close(&s);

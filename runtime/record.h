@@ -75,6 +75,15 @@ static inline struct whorl__rare *whorl__rare(const struct whorl_task *t)
     return &slab->rare[t - slab->tasks];
 }
 
+/* The task ends, or has ended. */
+static inline void whorl__failures_end(struct whorl_task *t)
+{
+    struct whorl__failure *f = &whorl__rare(t)->failure;
+
+    if (f->err || f->ended_by)
+        whorl__failure_end(f);
+}
+
 /* A timer in a record is its sleep or its deadline. */
 static inline bool whorl__is_deadline(const struct whorl__timer *timer)
 {

@@ -25,6 +25,7 @@ enum {
     CLOSING = 8,
     WAITING = 16, /* the last child is to open the opener's gate */
     SHIELD = 32,
+    BODY = 64, /* the opener has said what failed */
 };
 
 /* The reason of a scope that was cancelled with what it is in. */
@@ -342,12 +343,16 @@ static void join_children(struct whorl_scope *s, struct whorl__worker *w, struct
     }
 }
 
+/* What the scope's opener, the caller, is told. The text is that of whoever failed, if that is known. */
 static int outcome(const struct whorl_scope *s)
 {
     int err = s->error ? s->error : error_of(state_of(s));
 
-    if (!err)
-        return 0;
+    if (!err || (state_of(s) & BODY && whorl__rare(s->opener)->failure.err == err))
+        return err;
+    for (const struct whorl_task *t = s->failed; t; t = whorl__rare(t)->next)
+        if (t->result == err && whorl__failed_like(err, t))
+            return err;
     failed_on(s, err, NULL);
     return s->error ? err : blame(s, err, true);
 }
@@ -396,20 +401,28 @@ static void pop(struct whorl_scope *s, struct whorl_task *t)
         whorl__store_relaxed(&rare->stopped, (int16_t)err);
 }
 
+static void put_child(struct whorl__worker *w, struct whorl_task *t)
+{
+    whorl__failures_end(t);
+    whorl__record_put(w, t);
+}
+
 int whorl_scope_close(struct whorl_scope *s)
 {
     struct whorl__worker *w;
     struct whorl_task *t = closer(s, "whorl_scope_close", &w), *next;
+    int err;
 
     join_children(s, w, t, CLOSING);
     stop_timer(s);
     pop(s, t);
+    err = outcome(s);
     s->opener = NULL; /* which is how it is known to be closed */
     for (struct whorl_task *f = s->failed; f; f = next) {
         next = whorl__rare(f)->next;
-        whorl__record_put(whorl__worker(), f);
+        put_child(whorl__worker(), f);
     }
-    return outcome(s);
+    return err;
 }
 
 void whorl__scopes_end(struct whorl_task *t)
@@ -449,7 +462,7 @@ struct whorl_task *whorl__scope_leave(struct whorl__worker *w, struct whorl_task
         set_state(s, state_of(s) & ~(uint32_t)WAITING);
     unlock(s); /* the last touch, see above */
     if (!bad)
-        whorl__record_put(w, t);
+        put_child(w, t);
     return last ? whorl__latch_open(&waiter->gate) : NULL;
 }
 
@@ -462,11 +475,16 @@ void whorl_scope_cancel(struct whorl_scope *s, const char *reason)
 
 void whorl_scope_fail(struct whorl_scope *s, int error)
 {
+    const struct whorl__worker *w = whorl__worker();
+
     if (error >= 0)
         whorl__misuse("whorl_scope_fail was given %d, which is no error", error);
     lock(s);
-    if (!s->error)
+    if (!s->error) {
         s->error = error;
+        if (w && w->current == s->opener)
+            set_state(s, state_of(s) | BODY);
+    }
     unlock(s);
     stop(s, 0, "a task in it failed");
 }

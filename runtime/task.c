@@ -137,7 +137,6 @@ static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
     if (t->traits & WHORL__LADEN) {
         whorl__generators_end(t);
         whorl__scopes_end(t);
-        whorl__failures_end(t);
     }
     if (t->traits & WHORL__DATED)
         drop_deadline(t);
@@ -195,6 +194,8 @@ static struct whorl_task *finish_special(struct whorl__worker *w, struct whorl_t
     w = unload(w, t);
     scoped = t->traits & WHORL__LADEN && whorl__rare(t)->scope;
     drop_traits(w, t);
+    if (!scoped) /* else the scope may want to know how it failed */
+        whorl__failures_end(t);
     t->stack = NULL;
     return t->root ? whorl__strand_end(w, t) : finish(w, t, result, scoped);
 }

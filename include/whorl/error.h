@@ -7,7 +7,8 @@
  *
  * prints "connect to localhost:1 failed: connection refused". Calls return an error as a number below 0, which is all that a program needs to
  * decide what to do. The text is for people: it says what was done, to what, and why it failed, also which scope ended a wait and
- * for which reason: "recv on descriptor 7: cancelled with the scope opened at server.c:40, because the peer is too slow".
+ * for which reason: "recv on descriptor 7: cancelled with the scope opened at server.c:40, because the peer is too slow". When a scope is
+ * closed and returns the error of a task that failed in it, the text is that of the call that failed there.
  *
  * A task's failed calls leave behind what the text is made of, which costs little, and the text is made when it is asked for. Each task, and
  * each fork that was taken (fork.h), has its own; OS threads have none. */

@@ -181,3 +181,19 @@ TASK_TEST(error_texts, a_path_is_named, 2)
     CHECK_HAS(whorl_error_text(), path);
     CHECK_HAS(whorl_error_text(), whorl_strerror(-ENAMETOOLONG));
 }
+
+/* A scope fails with what failed in a task of it; the name is copied once more. */
+static intptr_t open_nothing(void *arg)
+{
+    return whorl_open(arg, O_RDONLY, 0);
+}
+
+TASK_TEST(error_texts, a_path_that_failed_in_a_task_is_named, 2)
+{
+    static char path[] = "/no/such/file";
+    struct whorl_scope s;
+
+    whorl_scope_open(&s);
+    CHECK_EQ(whorl_scope_spawn_at(&s, open_nothing, path, NULL, "child.c:8"), 0);
+    says(whorl_scope_close(&s), -ENOENT, "open /no/such/file failed: no such file or directory, in the task spawned at child.c:8");
+}

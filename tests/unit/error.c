@@ -186,6 +186,53 @@ TEST(error, what_became_of_a_scope_is_said)
     run_everywhere(fail_scopes, NULL);
 }
 
+/* What a child failed with is what its scope fails with, from however deep. */
+
+static intptr_t wait_and_fail(void *arg)
+{
+    (void)arg;
+    CHECK_EQ(whorl_sleep(WHORL_MS(1)), 0);
+    CHECK_EQ(whorl_undefer(free, NULL), -ENOENT);
+    return -ENOENT;
+}
+
+static intptr_t fail_deep(void *arg)
+{
+    struct whorl_scope s;
+
+    (void)arg;
+    whorl_scope_open_at(&s, "deep.c:1");
+    CHECK_EQ(whorl_scope_spawn_at(&s, wait_and_fail, NULL, NULL, "deep.c:2"), 0);
+    return whorl_scope_close(&s);
+}
+
+static intptr_t fail_in_children(void *arg)
+{
+    static const char deep[] = "undefer failed: it is not deferred, in the task spawned at deep.c:2";
+    struct whorl_call calls[] = {{sleep_till_cancelled, NULL}, {wait_and_fail, NULL}};
+    struct whorl_scope s;
+    intptr_t results[2];
+
+    (void)arg;
+    whorl_scope_open_at(&s, "top.c:1");
+    CHECK_EQ(whorl_scope_spawn_at(&s, sleep_till_cancelled, NULL, NULL, "top.c:2"), 0);
+    CHECK_EQ(whorl_scope_spawn_at(&s, fail_deep, NULL, NULL, "top.c:3"), 0);
+    FAILED(whorl_scope_join(&s), -ENOENT, deep);
+    FAILED(whorl_scope_close(&s), -ENOENT, deep);
+    FAILED(whorl_gather(results, calls, 2), -ENOENT, "undefer failed: it is not deferred, in the task spawned at whorl_gather");
+
+    whorl_scope_open_at(&s, "top.c:4"); /* and likewise the body */
+    CHECK_EQ(whorl_scope_spawn_at(&s, sleep_till_cancelled, NULL, NULL, "top.c:5"), 0);
+    whorl_scope_fail(&s, whorl_undefer(free, NULL));
+    FAILED(whorl_scope_close(&s), -ENOENT, "undefer failed: it is not deferred");
+    return 0;
+}
+
+TEST(error, a_scope_tells_what_failed_in_it)
+{
+    run_everywhere(fail_in_children, NULL);
+}
+
 /* Joining and waiting. */
 
 static intptr_t join_long(void *arg)

@@ -269,9 +269,9 @@ void whorl__blocking_overdue(struct whorl__runtime *rt, whorl_ns now)
     die("there are no pools");
 }
 
-void whorl__failures_end(struct whorl_task *t)
+void whorl__failure_end(struct whorl__failure *f)
 {
-    (void)t;
+    (void)f;
     die("no call fails");
 }
 
