@@ -243,7 +243,7 @@ const char *whorl_error_text(void)
     struct whorl__worker *w;
     struct whorl__failure *f = &whorl__rare(whorl__self("whorl_error_text", &w))->failure;
 
-    if (!f->operation || !texts_of(f))
+    if (!f->err || !texts_of(f))
         return whorl_strerror(f->err);
     f->texts->whole[0] = 0;
     add(f->texts->whole, "%s", f->operation);
@@ -254,8 +254,8 @@ const char *whorl_error_text(void)
     return f->texts->whole;
 }
 
-void whorl__failure_end(struct whorl__failure *f)
+void whorl__failure_free(struct whorl__failure *f)
 {
     free(f->texts);
-    *f = (struct whorl__failure){.operation = NULL};
+    f->texts = NULL;
 }

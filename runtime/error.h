@@ -24,7 +24,7 @@ enum whorl__object {
 
 /* The running task's own. */
 struct whorl__failure {
-    const char *operation; /* with what belongs before its object: "recv on descriptor". NULL: nothing has failed */
+    const char *operation; /* with what belongs before its object: "recv on descriptor" */
     union {
         intptr_t number;
         const char *place;
@@ -33,7 +33,7 @@ struct whorl__failure {
     const char *scope;  /* with that cause: where it was opened; NULL: not known, or it is the object itself */
     const char *task;   /* where the task was spawned whose failure it was, if it has come from another one */
     struct whorl__texts *texts;
-    int err;
+    int err;          /* 0: no call has failed, and the rest does not count */
     uint8_t object;   /* enum whorl__object */
     uint8_t cause;    /* which bit has ended the wait, 0: none */
     uint8_t ended_by; /* the same of a wait that has just ended, until the call that waited fails */
@@ -53,7 +53,7 @@ __attribute__((cold)) bool whorl__failed_like(int err, const struct whorl_task *
 /* What has just ended the wait of the running task `t`: a bit of whorl_task.cancel, or WHORL__CLOSED. */
 void whorl__note_cause(struct whorl_task *t, uint32_t cause);
 
-/* Drops what the calls of the task have left; it ends, or has ended. */
-void whorl__failure_end(struct whorl__failure *f);
+/* Frees its texts. */
+void whorl__failure_free(struct whorl__failure *f);
 
 #endif

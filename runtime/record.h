@@ -75,13 +75,15 @@ static inline struct whorl__rare *whorl__rare(const struct whorl_task *t)
     return &slab->rare[t - slab->tasks];
 }
 
-/* The task ends, or has ended. */
-static inline void whorl__failures_end(struct whorl_task *t)
+/* What the last failed call of a task has left is dropped: it ends, or has ended. Without an error the rest does not count. */
+static inline void whorl__failure_end(struct whorl_task *t)
 {
     struct whorl__failure *f = &whorl__rare(t)->failure;
 
-    if (f->err || f->ended_by)
-        whorl__failure_end(f);
+    f->err = 0;
+    f->ended_by = 0;
+    if (__builtin_expect(f->texts != NULL, 0))
+        whorl__failure_free(f);
 }
 
 /* A timer in a record is its sleep or its deadline. */

@@ -316,7 +316,7 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
         whorl__record_put(w, t);
         return refuse(s, where);
     }
-    if (self->traits & WHORL__LADEN)
+    if (whorl__rare(self)->locals)
         whorl__locals_inherit(t, self);
     whorl__task_start(w, t, options);
     return 0;
@@ -403,7 +403,7 @@ static void pop(struct whorl_scope *s, struct whorl_task *t)
 
 static void put_child(struct whorl__worker *w, struct whorl_task *t)
 {
-    whorl__failures_end(t);
+    whorl__failure_end(t);
     whorl__record_put(w, t);
 }
 

@@ -133,7 +133,8 @@ static void drop_traits(struct whorl__worker *w, struct whorl_task *t)
 {
     if (__builtin_expect(!w, 0))
         whorl__dead(NULL);
-    whorl__pin_end(t);
+    if (t->traits & (WHORL__BOUND | WHORL__PINNED | WHORL__NO_SUSPEND))
+        whorl__pin_end(t);
     if (t->traits & WHORL__LADEN) {
         whorl__generators_end(t);
         whorl__scopes_end(t);
@@ -195,7 +196,7 @@ static struct whorl_task *finish_special(struct whorl__worker *w, struct whorl_t
     scoped = t->traits & WHORL__LADEN && whorl__rare(t)->scope;
     drop_traits(w, t);
     if (!scoped) /* else the scope may want to know how it failed */
-        whorl__failures_end(t);
+        whorl__failure_end(t);
     t->stack = NULL;
     return t->root ? whorl__strand_end(w, t) : finish(w, t, result, scoped);
 }

@@ -269,7 +269,7 @@ void whorl__blocking_overdue(struct whorl__runtime *rt, whorl_ns now)
     die("there are no pools");
 }
 
-void whorl__failure_end(struct whorl__failure *f)
+void whorl__failure_free(struct whorl__failure *f)
 {
     (void)f;
     die("no call fails");
