@@ -16,8 +16,33 @@
 
 /* How long a runtime that is ending waits before it says what keeps it; then twice as long each time. */
 #define SILENCE WHORL_SEC(1)
-/* How long a simulated runtime waits for other threads before it looks again. */
-#define STAND_BY WHORL_US(50)
+/* How long a simulated runtime waits for a job before it goes on without it. */
+#define PATIENCE WHORL_MS(100)
+/* It looks again after this time, and then after twice as long each time. */
+#define NAP_MIN WHORL_US(50)
+#define NAP_MAX WHORL_MS(1)
+
+/* Blocks the thread. Returns how long the next nap is to be. Touches errno: not for a function that suspends. */
+static __attribute__((noinline)) whorl_ns take_nap(whorl_ns length)
+{
+    const struct timespec time = {.tv_nsec = length};
+    uint32_t nobody = 0;
+
+    syscall(SYS_futex, &nobody, FUTEX_WAIT_PRIVATE, 0, &time, NULL, 0);
+    return 2 * length < NAP_MAX ? 2 * length : NAP_MAX;
+}
+
+/* In a simulated runtime a job is done before anything else happens: what it takes is no time, and whoever runs again from the same seed finds it
+ * at the same point. But it may be waiting for a task: so not for ever. */
+static void let_finish(const struct whorl_task *t)
+{
+    whorl_ns nap = NAP_MIN, waited = 0;
+
+    while (waited < PATIENCE && !whorl__load_acquire(&t->gate)) { /* pairs with the exchange that opens it */
+        waited += nap;
+        nap = take_nap(nap);
+    }
+}
 
 /* Waits until the job is done. 0, or the error that the wait ended with: then the caller has no part in the job any more, and, unless it is
  * *left to itself, it will never run. */
@@ -68,6 +93,8 @@ static int run(struct whorl_pool *pool, struct whorl__job *job, const char *call
             whorl__add_seq_cst(&job->runtime->outside, (uint32_t)-1);
         return err;
     }
+    if (me.task && w->runtime->ops->simulated)
+        let_finish(me.task);
     err = wait_for(pool, job, &me, left);
     return err ? err : job->error;
 }
@@ -117,12 +144,14 @@ int whorl_pool_run_owned_at(struct whorl_pool *pool, whorl_fn fn, void *arg, voi
 
 void whorl__blocking_stand_by(struct whorl__runtime *rt)
 {
-    const struct timespec while_ = {.tv_nsec = STAND_BY};
+    whorl_ns nap = NAP_MIN;
 
-    syscall(SYS_futex, &rt->inbox.count, FUTEX_WAIT_PRIVATE, 0, &while_, NULL, 0); /* nobody wakes it */
-    rt->stood_by += STAND_BY;
-    if (whorl__load_relaxed(&rt->ending) && rt->stood_by >= rt->overdue)
-        whorl__blocking_overdue(rt, rt->stood_by);
+    while (whorl__load_seq_cst(&rt->outside) > whorl__load_seq_cst(&rt->joiners) && whorl__fifo_empty(&rt->inbox) && !rt->stop) {
+        rt->stood_by += nap;
+        nap = take_nap(nap);
+        if (rt->ending)
+            whorl__blocking_overdue(rt, rt->stood_by);
+    }
 }
 
 /* Can a task of the runtime go on by itself, or by what the kernel does? A moment old. */

@@ -5,7 +5,8 @@
 
 #include "runtime/worker.h"
 
-/* Waits a little in a simulated runtime, where nothing can happen any more but that a job ends. The clock stands still. */
+/* In a simulated runtime where nothing can happen any more but that a job ends: waits until one has ended, or none is left. The clock stands
+ * still, and nothing is drawn. */
 void whorl__blocking_stand_by(struct whorl__runtime *rt);
 
 /* Main has returned, and the calling worker has nothing to do: says now and then which jobs keep the runtime from ending, and gives them up after

@@ -12,6 +12,9 @@
  * that returns, and has the result: what the function works on is the task's. Where that is not wanted, whorl_pool_run_owned leaves the
  * function behind, with an argument that is its own.
  *
+ * On the null reactor the functions run on real threads, too. They take no time on its clock, and a run is the same from the same seed, unless a function
+ * waits for what only another task can do.
+ *
  * A runtime does not end while such a function keeps a task: after a second without anything else left to do it says which, and where it was
  * called; whorl_options.blocking_grace says when it gives up. */
 #ifndef WHORL_BLOCKING_H

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "history.h"
 #include "io/reactors.h"
 #include "null_run.h"
 #include "runtime/config.h"
@@ -24,6 +25,14 @@ static void run_everywhere(whorl_fn fn)
 {
     for (uint64_t i = 0; i < 12; i++)
         CHECK_EQ(null_run(fn, NULL, &(struct whorl_options){.workers = 1 + (int)(i % 4), .seed = test_seed() + i}), 0);
+    CHECK_EQ(null_run_real(fn, NULL, &(struct whorl_options){.spin_ns = -1}), 0);
+}
+
+/* For what waits for other tasks in a function, which a simulated runtime does only after a while. */
+static void run_some(whorl_fn fn)
+{
+    for (uint64_t i = 0; i < 4; i++)
+        CHECK_EQ(null_run(fn, NULL, &(struct whorl_options){.workers = 1 + (int)i, .seed = test_seed() + i}), 0);
     CHECK_EQ(null_run_real(fn, NULL, &(struct whorl_options){.spin_ns = -1}), 0);
 }
 
@@ -132,15 +141,15 @@ static intptr_t yield_meanwhile(void *arg)
 
 TEST(blocking, tasks_go_on_meanwhile_and_the_virtual_clock_stands_still)
 {
-    for (uint64_t i = 0; i < 12; i++)
+    for (uint64_t i = 0; i < 4; i++)
         CHECK_EQ(null_run(yield_meanwhile, NULL, &(struct whorl_options){.workers = 1 + (int)(i % 4), .seed = test_seed() + i}), 0);
     CHECK_EQ(null_run_real(yield_meanwhile, &(char){1}, &(struct whorl_options){.spin_ns = -1}), 0);
 }
 
 static intptr_t wait_a_little(void *arg)
 {
-    usleep(2000);
-    return (intptr_t)arg;
+    usleep((unsigned)(uintptr_t)arg);
+    return 0;
 }
 
 static intptr_t sleep_a_second(void *arg)
@@ -154,17 +163,19 @@ static intptr_t sleep_meanwhile(void *arg)
     struct whorl_task *sleeper = whorl_spawn(sleep_a_second, NULL);
 
     whorl_yield();
-    CHECK_EQ(whorl_blocking(wait_a_little, NULL, NULL), 0);
+    CHECK_EQ(whorl_blocking(wait_a_little, arg, NULL), 0);
     CHECK_EQ(whorl_now(), 0);
     CHECK_EQ(whorl_join(sleeper, NULL), 0);
     CHECK_EQ(whorl_now(), WHORL_SEC(1));
-    return (intptr_t)arg;
+    return 0;
 }
 
 TEST(blocking, no_timer_fires_while_a_function_runs)
 {
-    for (uint64_t i = 0; i < 8; i++)
-        CHECK_EQ(null_run(sleep_meanwhile, NULL, &(struct whorl_options){.workers = 1 + (int)(i % 4), .seed = test_seed() + i}), 0);
+    for (uint64_t i = 0; i < 4; i++)
+        CHECK_EQ(null_run(sleep_meanwhile, (void *)(uintptr_t)(i == 3 ? 400000 : 200),
+                          &(struct whorl_options){.workers = 1 + (int)(i % 4), .seed = test_seed() + i}),
+                 0);
 }
 
 /* Threads: as many as may be, those who wait first come first. */
@@ -262,6 +273,8 @@ TEST(blocking, who_waits_for_a_thread_is_served_in_the_order_of_asking)
 }
 
 /* All threads at once: each waits for the others to come. */
+enum { PARTIES = 3 };
+
 static intptr_t meet(void *barrier)
 {
     pthread_barrier_wait(barrier);
@@ -277,16 +290,16 @@ static intptr_t run_meet(void *arg)
 
 static intptr_t meet_all(void *arg)
 {
-    struct whorl_pool *pool = make_pool(16, 0);
-    struct whorl_task *tasks[16];
+    struct whorl_pool *pool = make_pool(PARTIES, 0);
+    struct whorl_task *tasks[PARTIES];
     pthread_barrier_t barrier;
     void *meeting[] = {pool, &barrier};
     intptr_t result;
 
-    pthread_barrier_init(&barrier, NULL, 16);
-    for (int i = 0; i < 16; i++)
+    pthread_barrier_init(&barrier, NULL, PARTIES);
+    for (int i = 0; i < PARTIES; i++)
         tasks[i] = whorl_spawn(run_meet, meeting);
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < PARTIES; i++)
         CHECK(whorl_join(tasks[i], &result) == 0 && result == 0);
     pthread_barrier_destroy(&barrier);
     CHECK_EQ(whorl_pool_destroy(pool), 0);
@@ -295,7 +308,7 @@ static intptr_t meet_all(void *arg)
 
 TEST(blocking, threads_are_made_as_they_are_needed)
 {
-    run_everywhere(meet_all);
+    run_some(meet_all);
 }
 
 /* A thread is taken again, and goes when there is nothing for it. */
@@ -416,7 +429,7 @@ static intptr_t refuse_and_withdraw(void *arg)
 
 TEST(blocking, what_has_no_thread_yet_is_withdrawn_and_what_runs_is_waited_for)
 {
-    run_everywhere(refuse_and_withdraw);
+    run_some(refuse_and_withdraw);
 }
 
 /* An argument that passes over. */
@@ -491,7 +504,7 @@ static intptr_t leave_behind(void *arg)
 
 TEST(blocking, a_function_with_its_own_argument_can_be_left_behind)
 {
-    run_everywhere(leave_behind);
+    run_some(leave_behind);
 }
 
 static intptr_t have_parcel_back(void *arg)
@@ -561,10 +574,69 @@ static intptr_t race_cancels(void *arg)
 
 TEST(blocking, a_cancel_and_an_end_may_come_together)
 {
+    CHECK_EQ(null_run_real(race_cancels, NULL, &(struct whorl_options){.spin_ns = -1}), 0);
     for (uint64_t i = 0; i < 10; i++)
         CHECK_EQ(null_run(race_cancels, (void *)(uintptr_t)i,
                           &(struct whorl_options){.workers = 1 + (int)(i % 4), .seed = test_seed() + i}),
                  0);
+}
+
+/* The same seed is the same run. */
+
+enum { ACTORS = 5, ACTS = 6 };
+
+static struct {
+    struct history history;
+    uint64_t seed;
+} program;
+
+static intptr_t act(void *arg)
+{
+    int id = (int)(intptr_t)arg;
+    uint64_t seed = program.seed * ACTORS + (uint64_t)id;
+
+    for (int i = 0; i < ACTS; i++) {
+        intptr_t result = 0;
+
+        switch (test_random(&seed) % 3) {
+        case 0:
+            whorl_yield();
+            break;
+        case 1:
+            CHECK_EQ(whorl_sleep((whorl_ns)(test_random(&seed) % 4)), 0);
+            break;
+        case 2:
+            CHECK_EQ(whorl_blocking(wait_a_little, (void *)(uintptr_t)(test_random(&seed) % 2 * 30), &result), 0);
+            break;
+        }
+        history_note(&program.history, id, i, result, whorl_now());
+    }
+    return 0;
+}
+
+static intptr_t act_all(void *arg)
+{
+    struct whorl_scope s;
+
+    whorl_scope_open(&s);
+    for (intptr_t id = 0; id < ACTORS; id++)
+        CHECK_EQ(whorl_scope_spawn(&s, act, (void *)id), 0);
+    return whorl_scope_close(&s) + (intptr_t)arg;
+}
+
+static bool run_program(uint64_t seed)
+{
+    unsigned before = test_failures();
+
+    program.seed = seed;
+    history_begin(&program.history);
+    CHECK_EQ(null_run(act_all, NULL, &(struct whorl_options){.workers = 3, .seed = seed}), 0);
+    return history_passed(before, seed, 3);
+}
+
+TEST(blocking, the_same_seed_is_the_same_run, .timeout = 60)
+{
+    history_check(run_program, &program.history);
 }
 
 /* Outside a runtime, and in a forked child. */
