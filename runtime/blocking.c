@@ -154,15 +154,17 @@ void whorl__blocking_stand_by(struct whorl__runtime *rt)
     }
 }
 
-/* Can a task of the runtime go on by itself, or by what the kernel does? A moment old. */
+/* Can a task of the runtime go on by itself, or by what the kernel does? On a clock that stands still no time comes. A moment old. */
 static bool anything_else(struct whorl__runtime *rt)
 {
+    bool clock = !rt->ops->simulated;
+
     for (struct whorl__record_slab *s = whorl__load_acquire(&rt->slabs); s; s = s->next)
         for (uint32_t i = 0; i < whorl__load_relaxed(&s->used); i++) {
             uint8_t state = whorl__load_relaxed(&s->tasks[i].state), wait = whorl__load_relaxed(&s->tasks[i].wait);
 
             if (state == WHORL__READY || state == WHORL__RUNNING ||
-                (state == WHORL__PARKED && (wait == WHORL__WAIT_TIMER || wait == WHORL__WAIT_OP)))
+                (clock && state == WHORL__PARKED && (wait == WHORL__WAIT_TIMER || wait == WHORL__WAIT_OP)))
                 return true;
         }
     return false;

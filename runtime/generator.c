@@ -106,7 +106,7 @@ static int take(struct whorl_generator *g, void *item)
         return g->result < 0 ? g->result : 0;
     if (item)
         memcpy(item, g->item, g->size);
-    /* Relaxed: P looks once its gate is open. */
+    /* Relaxed: P looks once C has let it go on. */
     whorl__store_relaxed(&g->state, (uint32_t)IDLE);
     return 1;
 }

@@ -311,46 +311,83 @@ static intptr_t join_the_stuck(void *arg)
     return whorl_join(arg, NULL);
 }
 
+static intptr_t sleep_a_second(void *arg)
+{
+    return whorl_sleep(WHORL_SEC(1)) + (intptr_t)arg;
+}
+
 static intptr_t leave_stuck(void *arg)
 {
     struct whorl_spawn_options options = {.size = sizeof options, .name = "stuck"};
     struct whorl_task *t = whorl_spawn_at(be_stuck, arg, &options, "spawn.c:3");
 
     whorl_detach(whorl_spawn(join_the_stuck, t));
+    whorl_detach(whorl_spawn(sleep_a_second, NULL)); /* until a time that does not come */
     until_pool(&whorl__blocking_pool, 1, 0);
     return 5;
 }
 
-static void end_with_stuck(void *arg)
+struct ending {
+    whorl_fn main_fn;
+    sem_t sem;
+    enum whorl_exit policy;
+};
+
+static void end_with(void *arg)
 {
-    struct whorl_options options = {.size = sizeof options,
-                                    .workers = 2,
-                                    .blocking_grace = WHORL_MS(1200),
-                                    .exit_policy = *(const int *)arg ? WHORL_EXIT_CANCEL : WHORL_EXIT_JOIN};
+    struct ending *e = arg;
+    struct whorl_options options = {
+        .size = sizeof options, .workers = 2, .blocking_grace = WHORL_MS(1200), .exit_policy = e->policy};
     struct whorl__reactor *reactor;
     struct whorl__config config;
-    sem_t never;
     intptr_t result = 0;
 
-    sem_init(&never, 0, 0);
+    sem_init(&e->sem, 0, 0);
     CHECK_EQ(whorl__config_read(&config, &options), 0);
     config.seed = test_seed();
     reactor = whorl__null_new(&config);
-    CHECK_EQ(whorl__runtime_run(&config, reactor, leave_stuck, &never, &result), 0);
+    CHECK_EQ(whorl__runtime_run(&config, reactor, e->main_fn, &e->sem, &result), 0);
     CHECK_EQ(result, 5);
     free(reactor);
-    sem_post(&never); /* it comes back when its task is long given up */
+    sem_post(&e->sem); /* what was given up comes back when its task is long gone */
     until_idle(&whorl__blocking_pool);
 }
 
 TEST(blocking_end, a_stuck_function_is_reported_and_then_given_up, .timeout = 60)
 {
     for (int cancel = 0; cancel < 2; cancel++) {
+        struct ending e = {.main_fn = leave_stuck, .policy = cancel ? WHORL_EXIT_CANCEL : WHORL_EXIT_JOIN};
         char err[4096];
 
-        CHECK_EQ(run_in_child(end_with_stuck, &cancel, err, sizeof err), 0);
+        CHECK_EQ(run_in_child(end_with, &e, err, sizeof err), 0);
         CHECK_HAS(err, "whorl: the runtime cannot end for task \"stuck\" (spawned at spawn.c:3): it waits for function 0x");
         CHECK_HAS(err, " in pool \"blocking\", called at stuck.c:5 ");
         CHECK_HAS(err, "whorl: the runtime ends without task \"stuck\" (spawned at spawn.c:3): it waits for function 0x");
     }
+}
+
+static intptr_t return_late(void *arg)
+{
+    usleep(300000);
+    return (intptr_t)arg;
+}
+
+static intptr_t block_late(void *arg)
+{
+    return whorl_blocking(return_late, arg, NULL);
+}
+
+static intptr_t leave_late(void *arg)
+{
+    whorl_detach(whorl_spawn(block_late, arg));
+    return 5;
+}
+
+TEST(blocking_end, a_function_that_returns_in_time_is_waited_for_in_silence)
+{
+    struct ending e = {.main_fn = leave_late};
+    char err[4096];
+
+    CHECK_EQ(run_in_child(end_with, &e, err, sizeof err), 0);
+    CHECK_STR(err, "");
 }

@@ -251,6 +251,8 @@ TEST(config, a_variable_that_is_wrong_is_refused_by_name_and_value)
         {"WHORL_SPIN_NS", "50us", "WHORL_SPIN_NS=50us: want"},
         {"WHORL_DEBUG", "2", "WHORL_DEBUG=2: want a number from 0 to 1"},
         {"WHORL_SLICE_NS", "1000", "WHORL_SLICE_NS=1000: want a number from 1000000 to 3600000000000"},
+        {"WHORL_BLOCKING_GRACE_NS", "-1", "WHORL_BLOCKING_GRACE_NS=-1: want"},
+        {"WHORL_BLOCKING_GRACE_NS", "1s", "WHORL_BLOCKING_GRACE_NS=1s: want"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
