@@ -16,8 +16,8 @@
 
 /* How long a runtime that is ending waits before it says what keeps it; then twice as long each time. */
 #define SILENCE WHORL_SEC(1)
-/* How long a simulated runtime waits for a job before it goes on without it. */
-#define PATIENCE WHORL_MS(100)
+/* How long a simulated runtime waits for a job before it goes on without it: longer than a busy machine keeps a thread from a CPU. */
+#define PATIENCE WHORL_SEC(1)
 /* It looks again after this time, and then after twice as long each time. */
 #define NAP_MIN WHORL_US(50)
 #define NAP_MAX WHORL_MS(1)

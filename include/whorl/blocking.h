@@ -13,7 +13,7 @@
  * function behind, with an argument that is its own.
  *
  * On the null reactor the functions run on real threads, too. They take no time on its clock, and a run is the same from the same seed, unless a function
- * waits for what only another task can do.
+ * waits for what only another task can do: the run goes on without it after a second.
  *
  * A runtime does not end while such a function keeps a task: after a second without anything else left to do it says which, and where it was
  * called; whorl_options.blocking_grace says when it gives up. */

@@ -368,7 +368,7 @@ TEST(blocking_end, a_stuck_function_is_reported_and_then_given_up, .timeout = 60
 
 static intptr_t return_late(void *arg)
 {
-    usleep(300000);
+    usleep(1300000);
     return (intptr_t)arg;
 }
 
