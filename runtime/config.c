@@ -216,12 +216,15 @@ static int read_disable(struct whorl__config *c, const struct whorl_options *o)
 
 static int read_flags(struct whorl__config *c, const struct whorl_options *o)
 {
-    long long pin = o->pin, dump = o->dump_on_sigquit, spin = o->spin_ns ? o->spin_ns : SPIN_DEFAULT, seed = 0;
+    long long pin = o->pin, dump = o->dump_on_sigquit, cancel = o->cancel_on_sigint, spin = o->spin_ns ? o->spin_ns : SPIN_DEFAULT,
+              seed = 0;
     long long grace = o->blocking_grace > 0 ? o->blocking_grace : 0;
     int err = env_number("WHORL_PIN", 0, 1, &pin);
 
     if (!err)
         err = env_number("WHORL_DUMP_ON_SIGQUIT", 0, 1, &dump);
+    if (!err)
+        err = env_number("WHORL_CANCEL_ON_SIGINT", 0, 1, &cancel);
     if (!err)
         err = env_number("WHORL_SPIN_NS", -1, WHORL_SEC(1), &spin);
     if (!err)
@@ -230,6 +233,7 @@ static int read_flags(struct whorl__config *c, const struct whorl_options *o)
         err = env_number("WHORL_SEED", 0, INT64_MAX, &seed);
     c->pin = pin != 0;
     c->dump_on_sigquit = dump != 0;
+    c->cancel_on_sigint = cancel != 0;
     c->spin_ns = spin;
     c->blocking_grace = grace;
     c->seed = seed ? (uint64_t)seed : o->seed;

@@ -21,7 +21,7 @@ struct whorl__config {
     int stack_class;
     char reactor[16];
     bool pin;
-    bool dump_on_sigquit;
+    bool dump_on_sigquit, cancel_on_sigint;
     enum whorl_exit exit_policy;
     uint64_t seed; /* 0: draw one */
     unsigned disable;

@@ -69,8 +69,8 @@ void whorl__foreign_check(const struct whorl__runtime *rt, const char *call)
     check_runtime(rt, call);
 }
 
-static struct whorl_task *spawn(struct whorl__runtime *rt, whorl_fn fn, void *arg, const struct whorl_spawn_options *options,
-                                const char *where, int *err)
+struct whorl_task *whorl__foreign_spawn(struct whorl__runtime *rt, whorl_fn fn, void *arg,
+                                        const struct whorl_spawn_options *options, const char *where, int *err)
 {
     struct whorl_task *t;
 
@@ -104,7 +104,7 @@ struct whorl_task *whorl_runtime_spawn_at(struct whorl_runtime *runtime, whorl_f
     check_runtime(rt, "whorl_runtime_spawn");
     if (!fn)
         whorl__misuse("whorl_runtime_spawn was given no function");
-    return spawn(rt, fn, arg, options, where, &err);
+    return whorl__foreign_spawn(rt, fn, arg, options, where, &err);
 }
 
 /* The thread is in the latch. */
@@ -142,24 +142,6 @@ int whorl_runtime_join(struct whorl_task *t, intptr_t *result)
     whorl__pause_at(FOREIGN_LEAVE);
     whorl__add_seq_cst(&rt->visitors, (uint32_t)-1); /* the last touch of the runtime */
     return 0;
-}
-
-int whorl_runtime_run_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg, intptr_t *result, const char *where)
-{
-    struct whorl__runtime *rt = (struct whorl__runtime *)runtime;
-    struct whorl_spawn_options options = {.size = sizeof options, .name = "main"};
-    struct whorl_task *t;
-    int err;
-
-    whorl__foreign_check(rt, "whorl_runtime_run");
-    if (!fn)
-        whorl__misuse("whorl_runtime_run was given no function");
-    whorl__add_seq_cst(&rt->runs, 1);
-    t = spawn(rt, fn, arg, &options, where, &err);
-    if (t)
-        err = whorl_runtime_join(t, result);
-    whorl__add_seq_cst(&rt->runs, (uint32_t)-1); /* the last touch of the runtime */
-    return err;
 }
 
 void whorl_runtime_hold(struct whorl_runtime *runtime)

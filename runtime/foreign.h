@@ -8,6 +8,10 @@
 /* Wakes the thread that waits on the latch, that of a task of this runtime. The latch may have become another's: waking a thread in vain is harmless. */
 void whorl__foreign_wake(struct whorl__runtime *rt, uintptr_t *latch);
 
+/* whorl_runtime_spawn; for NULL the error is in *err, -ENOMEM or -ECANCELED. */
+struct whorl_task *whorl__foreign_spawn(struct whorl__runtime *rt, whorl_fn fn, void *arg,
+                                        const struct whorl_spawn_options *options, const char *where, int *err);
+
 /* Queues a new task, on a thread that is no worker, and refuses others from now on. */
 void whorl__foreign_start_last(struct whorl__runtime *rt, struct whorl_task *t);
 

@@ -17,6 +17,7 @@
 #include "runtime/inspect.h"
 #include "runtime/overflow.h"
 #include "runtime/record.h"
+#include "runtime/sigint.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct whorl__runtime *dead; /* written in a child that has one thread yet */
@@ -47,6 +48,7 @@ void whorl__forked(void)
     whorl__set_worker(NULL);
     whorl__inspect_forked(die);
     whorl__overflow_forked();
+    whorl__sigint_forked();
 }
 
 bool whorl__is_dead(const struct whorl__runtime *rt)

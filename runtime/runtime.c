@@ -7,6 +7,7 @@
 #include "runtime/monitor.h"
 #include "runtime/overflow.h"
 #include "runtime/scheduler.h"
+#include "runtime/sigint.h"
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -333,8 +334,7 @@ static void free_runtime(struct whorl__runtime *rt)
     whorl__forks_unlock();
 }
 
-int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor *reactor, whorl_fn main_fn, void *arg,
-                       intptr_t *result)
+static int run(const struct whorl__config *config, struct whorl__reactor *reactor, whorl_fn main_fn, void *arg, intptr_t *result)
 {
     struct whorl__runtime *rt;
     int err = new_runtime(config, reactor, &rt);
@@ -356,6 +356,22 @@ int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor
         whorl__foreign_drain(rt);
     }
     free_runtime(rt);
+    return err;
+}
+
+int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor *reactor, whorl_fn main_fn, void *arg,
+                       intptr_t *result)
+{
+    struct whorl__main m;
+    int err;
+
+    if (!config->cancel_on_sigint)
+        return run(config, reactor, main_fn, arg, result);
+    err = whorl__sigint_begin(&m, main_fn, arg);
+    if (err)
+        return err;
+    err = run(config, reactor, whorl__sigint_main, &m, result);
+    whorl__sigint_end(&m);
     return err;
 }
 
@@ -407,6 +423,44 @@ struct whorl__reactor *whorl__runtime_close(struct whorl__runtime *rt)
     whorl__foreign_drain(rt);
     free_runtime(rt);
     return reactor;
+}
+
+static int spawn_and_join(struct whorl__runtime *rt, whorl_fn fn, void *arg, intptr_t *result, const char *where)
+{
+    struct whorl_spawn_options options = {.size = sizeof options, .name = "main"};
+    int err;
+    struct whorl_task *t = whorl__foreign_spawn(rt, fn, arg, &options, where, &err);
+
+    return t ? whorl_runtime_join(t, result) : err;
+}
+
+static int spawn_and_join_cancellable(struct whorl__runtime *rt, whorl_fn fn, void *arg, intptr_t *result, const char *where)
+{
+    struct whorl__main m;
+    int err = whorl__sigint_begin(&m, fn, arg);
+
+    if (err)
+        return err;
+    err = spawn_and_join(rt, whorl__sigint_main, &m, result, where);
+    whorl__sigint_end(&m);
+    return err;
+}
+
+int whorl_runtime_run_at(struct whorl_runtime *runtime, whorl_fn fn, void *arg, intptr_t *result, const char *where)
+{
+    struct whorl__runtime *rt = (struct whorl__runtime *)runtime;
+    int err;
+
+    whorl__foreign_check(rt, "whorl_runtime_run");
+    if (!fn)
+        whorl__misuse("whorl_runtime_run was given no function");
+    whorl__add_seq_cst(&rt->runs, 1);
+    if (rt->config.cancel_on_sigint)
+        err = spawn_and_join_cancellable(rt, fn, arg, result, where);
+    else
+        err = spawn_and_join(rt, fn, arg, result, where);
+    whorl__add_seq_cst(&rt->runs, (uint32_t)-1); /* the last touch of the runtime */
+    return err;
 }
 
 int whorl_workers(void)

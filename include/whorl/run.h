@@ -38,6 +38,7 @@ struct whorl_options {
                                     process_madvise, send_msg_ring, membarrier, watcher (which lets idle
                                     workers look after busy ones). Borrowed during the call. WHORL_DISABLE */
     int dump_on_sigquit;         /* 1: SIGQUIT (Ctrl-\) writes whorl_dump to standard error. WHORL_DUMP_ON_SIGQUIT */
+    int cancel_on_sigint;        /* 1: see below. WHORL_CANCEL_ON_SIGINT */
     whorl_ns spin_ns; /* how long a worker that ran out of work looks for more before it sleeps, at most; it learns to look
                          less when that finds nothing. Default 50 us; negative: not at all. WHORL_SPIN_NS */
     whorl_ns
@@ -51,6 +52,13 @@ struct whorl_options {
                           reported. 1 ms to 1 h; default 100 ms. On the null reactor no time passes meanwhile, and nothing is
                           reported. WHORL_SLICE_NS */
 };
+
+/* With cancel_on_sigint the first SIGINT (Ctrl-C) during a whorl_run cancels its main: main is in a scope (scope.h), which is cancelled. So
+ * all waits of main, and of the tasks in scopes that it has open, end with -ECANCELED from then on, but for what it has shielded; tasks
+ * that it has only spawned go on, and whorl_run waits for them, or cancels them, as the exit policy has it. The second SIGINT writes whorl_dump
+ * to standard error and ends the process as SIGINT does that nobody handles, also when main has returned and others are waited for.
+ * During a whorl_runtime_run the same happens to its task. When several run at once all are cancelled.
+ * Afterwards SIGINT has the effect that it had before. Threads that block SIGINT do not get it: one at least must not. */
 
 /* Starts the workers, the calling thread being the first of them, runs `main_fn(arg)` as a task, joins or cancels what is
  * left (options->exit_policy), frees everything. Callable again, and from several threads at once for separate runtimes.

@@ -23,10 +23,20 @@ struct attempt {
 
 static void forget_all(void)
 {
-    static const char *const names[] = {"WHORL_WORKERS", "WHORL_STACK_SIZE", "WHORL_REACTOR",           "WHORL_PIN",
-                                        "WHORL_EXIT",    "WHORL_SEED",       "WHORL_DISABLE",           "WHORL_DUMP_ON_SIGQUIT",
-                                        "WHORL_SPIN_NS", "WHORL_MEMORY",     "WHORL_BLOCKING_GRACE_NS", "WHORL_DEBUG",
-                                        "WHORL_SLICE_NS"};
+    static const char *const names[] = {"WHORL_WORKERS",
+                                        "WHORL_STACK_SIZE",
+                                        "WHORL_REACTOR",
+                                        "WHORL_PIN",
+                                        "WHORL_EXIT",
+                                        "WHORL_SEED",
+                                        "WHORL_DISABLE",
+                                        "WHORL_DUMP_ON_SIGQUIT",
+                                        "WHORL_SPIN_NS",
+                                        "WHORL_MEMORY",
+                                        "WHORL_BLOCKING_GRACE_NS",
+                                        "WHORL_DEBUG",
+                                        "WHORL_SLICE_NS",
+                                        "WHORL_CANCEL_ON_SIGINT"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
@@ -85,6 +95,7 @@ TEST(config, without_options_everything_has_its_default)
     CHECK_STR(config.reactor, "uring");
     CHECK(!config.pin);
     CHECK(!config.dump_on_sigquit);
+    CHECK(!config.cancel_on_sigint);
     CHECK_EQ(config.exit_policy, WHORL_EXIT_JOIN);
     CHECK_EQ(config.seed, 0);
     CHECK_EQ(config.disable, 0);
@@ -107,17 +118,18 @@ TEST(config, no_more_workers_than_this_process_may_use_cpus)
 
 TEST(config, options_are_taken_over)
 {
-    struct whorl__config c =
-        read_config(NULL, NULL,
-                    OPTIONS(.workers = 1024, .stack_size = 1, .reactor = "null", .pin = 1, .exit_policy = WHORL_EXIT_CANCEL,
-                            .seed = UINT64_MAX, .disable = "guard_install,,membarrier,send_msg_ring,", .dump_on_sigquit = 1,
-                            .spin_ns = WHORL_MS(3), .blocking_grace = WHORL_SEC(9), .debug = 1, .slice_ns = WHORL_MS(7)));
+    struct whorl__config c = read_config(
+        NULL, NULL,
+        OPTIONS(.workers = 1024, .stack_size = 1, .reactor = "null", .pin = 1, .exit_policy = WHORL_EXIT_CANCEL, .seed = UINT64_MAX,
+                .disable = "guard_install,,membarrier,send_msg_ring,", .dump_on_sigquit = 1, .cancel_on_sigint = 1,
+                .spin_ns = WHORL_MS(3), .blocking_grace = WHORL_SEC(9), .debug = 1, .slice_ns = WHORL_MS(7)));
 
     CHECK_EQ(c.workers, 1024);
     CHECK_EQ(c.stack_class, 0);
     CHECK_STR(c.reactor, "null");
     CHECK(c.pin);
     CHECK(c.dump_on_sigquit);
+    CHECK(c.cancel_on_sigint);
     CHECK_EQ(c.exit_policy, WHORL_EXIT_CANCEL);
     CHECK(c.seed == UINT64_MAX);
     CHECK_EQ(c.disable, WHORL__DISABLE_GUARD_INSTALL | WHORL__DISABLE_MEMBARRIER | WHORL__DISABLE_SEND_MSG_RING);
@@ -145,6 +157,8 @@ TEST(config, the_environment_wins_over_options)
     CHECK(!read_config("WHORL_DUMP_ON_SIGQUIT", "0", OPTIONS(.dump_on_sigquit = 1)).dump_on_sigquit);
     CHECK(read_config("WHORL_DUMP_ON_SIGQUIT", "1", OPTIONS(0)).dump_on_sigquit);
     CHECK_EQ(read_config("WHORL_BLOCKING_GRACE_NS", "2K", OPTIONS(.blocking_grace = 5)).blocking_grace, 2048);
+    CHECK(!read_config("WHORL_CANCEL_ON_SIGINT", "0", OPTIONS(.cancel_on_sigint = 1)).cancel_on_sigint);
+    CHECK(read_config("WHORL_CANCEL_ON_SIGINT", "1", OPTIONS(0)).cancel_on_sigint);
     CHECK_EQ(read_config("WHORL_SPIN_NS", "1000", OPTIONS(.spin_ns = 5)).spin_ns, 1000);
     CHECK(read_config("WHORL_SPIN_NS", "-1", OPTIONS(.spin_ns = 5)).spin_ns < 0);
     CHECK(read_config("WHORL_DEBUG", "1", OPTIONS(0)).debug);
@@ -246,6 +260,7 @@ TEST(config, a_variable_that_is_wrong_is_refused_by_name_and_value)
         {"WHORL_DISABLE", "membarrier, guard_install", "cannot disable \" guard_install\": want"},
         {"WHORL_DISABLE", "member", "cannot disable \"member\": want"},
         {"WHORL_DUMP_ON_SIGQUIT", "-1", "WHORL_DUMP_ON_SIGQUIT=-1: want a number from 0 to 1"},
+        {"WHORL_CANCEL_ON_SIGINT", "2", "WHORL_CANCEL_ON_SIGINT=2: want a number from 0 to 1"},
         {"WHORL_SPIN_NS", "2000M", "WHORL_SPIN_NS=2000M: want a number from -1 to 1000000000"},
         {"WHORL_SPIN_NS", "-2", "WHORL_SPIN_NS=-2: want"},
         {"WHORL_SPIN_NS", "50us", "WHORL_SPIN_NS=50us: want"},

@@ -27,9 +27,10 @@ static _Thread_local struct run *current_run;
 /* The tests say themselves what they want; a feature may be disabled from outside, and the seed given. */
 __attribute__((constructor)) static void forget_environment(void)
 {
-    static const char *const names[] = {"WHORL_WORKERS", "WHORL_STACK_SIZE",      "WHORL_REACTOR", "WHORL_PIN",
-                                        "WHORL_EXIT",    "WHORL_DUMP_ON_SIGQUIT", "WHORL_SPIN_NS", "WHORL_BLOCKING_GRACE_NS",
-                                        "WHORL_DEBUG",   "WHORL_SLICE_NS"};
+    static const char *const names[] = {
+        "WHORL_WORKERS", "WHORL_STACK_SIZE",      "WHORL_REACTOR",         "WHORL_PIN",
+        "WHORL_EXIT",    "WHORL_DUMP_ON_SIGQUIT", "WHORL_SPIN_NS",         "WHORL_BLOCKING_GRACE_NS",
+        "WHORL_DEBUG",   "WHORL_SLICE_NS",        "WHORL_CANCEL_ON_SIGINT"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);
