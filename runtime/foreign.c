@@ -23,6 +23,8 @@ static uint32_t *futex_of(uintptr_t *latch)
 void whorl__foreign_wake(struct whorl__runtime *rt, uintptr_t *latch)
 {
     whorl__add_seq_cst(&rt->joiners, (uint32_t)-1);
+    if (rt->played)
+        whorl__runtime_played(rt);
     syscall(SYS_futex, futex_of(latch), FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 

@@ -186,6 +186,7 @@ static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *c
     rt->ops = reactor->ops;
     rt->worker_count = config->workers;
     pthread_mutex_init(&rt->turn, NULL);
+    pthread_cond_init(&rt->turned, NULL);
     rt->asymmetric = config->workers == 1 || rt->ops->simulated ||
                      (!(config->disable & WHORL__DISABLE_MEMBARRIER) && whorl__membarrier_register());
     rt->watch = config->workers > 1 && !rt->ops->simulated && !(config->disable & WHORL__DISABLE_WATCHER);
@@ -206,6 +207,7 @@ static void fini_runtime(struct whorl__runtime *rt)
         return;
     }
     pthread_mutex_destroy(&rt->turn);
+    pthread_cond_destroy(&rt->turned);
     fini_workers(rt, rt->worker_count);
     fini_records(rt);
     whorl__deques_free(rt);
@@ -399,14 +401,38 @@ int whorl__runtime_create(const struct whorl__config *config, struct whorl__reac
     return err;
 }
 
-void whorl__runtime_play(struct whorl__runtime *rt, const uintptr_t *until)
+static void play(struct whorl__runtime *rt, const uintptr_t *until)
 {
     struct lent before;
 
-    pthread_mutex_lock(&rt->turn);
     lend_thread(rt, &before);
     whorl__simulate(rt, until);
     return_thread(&before);
+}
+
+void whorl__runtime_play(struct whorl__runtime *rt, const uintptr_t *until)
+{
+    pthread_mutex_lock(&rt->turn);
+    /* Acquire: pairs with the exchange in finish (task.c). */
+    while (until ? whorl__load_acquire(until) != WHORL__LATCH_OPEN : !whorl__load_relaxed(&rt->stop)) {
+        if (rt->playing) {
+            pthread_cond_wait(&rt->turned, &rt->turn);
+            continue;
+        }
+        rt->playing = true;
+        pthread_mutex_unlock(&rt->turn);
+        play(rt, until);
+        pthread_mutex_lock(&rt->turn);
+        rt->playing = false;
+        pthread_cond_broadcast(&rt->turned);
+    }
+    pthread_mutex_unlock(&rt->turn);
+}
+
+void whorl__runtime_played(struct whorl__runtime *rt)
+{
+    pthread_mutex_lock(&rt->turn);
+    pthread_cond_broadcast(&rt->turned);
     pthread_mutex_unlock(&rt->turn);
 }
 

@@ -14,9 +14,11 @@ int whorl__runtime_run(const struct whorl__config *config, struct whorl__reactor
  * who wait for their tasks from outside. 0 or -errno, as above. */
 int whorl__runtime_create(const struct whorl__config *config, struct whorl__reactor *reactor, struct whorl__runtime **out);
 
-/* The calling thread, which is no worker, plays all workers of such a simulated one until the latch, that of a task, is open, or until
- * it stops. One thread at a time does, the others wait. */
+/* The calling thread, which is no worker, waits until the latch, that of a task, is open, NULL: until the runtime stops; and plays all
+ * workers of such a simulated one meanwhile, unless another thread does. */
 void whorl__runtime_play(struct whorl__runtime *rt, const uintptr_t *until);
+/* There, a latch has been opened that a thread may wait for. */
+void whorl__runtime_played(struct whorl__runtime *rt);
 
 /* Ends what whorl__runtime_create started and frees it, but for its reactor, which it returns. */
 struct whorl__reactor *whorl__runtime_close(struct whorl__runtime *rt);

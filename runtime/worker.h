@@ -93,10 +93,12 @@ struct whorl__runtime {
     struct whorl__runtime *next_dead; /* in the list of forked.c */
     bool watched_overflows;           /* overflow.c counts us */
     bool played;                      /* simulated, and nobody's for good: who waits from outside plays the workers meanwhile */
-    pthread_mutex_t turn;             /* held by who does */
-    struct whorl__monitor *monitor;   /* of debug mode, NULL: none; whoever starts and ends the runtime */
-    struct whorl_task *main;          /* whose end is the runtime's; NULL once it has ended */
-    intptr_t result;                  /* main's */
+    bool playing;                     /* somebody does; under `turn` */
+    pthread_mutex_t turn;
+    pthread_cond_t turned;          /* who played has left, or a task that such a thread waits for has ended */
+    struct whorl__monitor *monitor; /* of debug mode, NULL: none; whoever starts and ends the runtime */
+    struct whorl_task *main;        /* whose end is the runtime's; NULL once it has ended */
+    intptr_t result;                /* main's */
 
     struct whorl__stack_pool stacks;
     struct whorl__fifo stackless[WHORL__STACK_CLASSES]; /* tasks that found no stack of their class: run when one comes back */

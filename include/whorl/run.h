@@ -100,8 +100,8 @@ WHORL_API WHORL_MUST_USE int whorl_runtime_create(const struct whorl_options *op
  * leaves stay and go on: they may be joined in a later run. Callable as often as need be, from several threads at once too.
  *
  * With the null reactor nothing happens by itself: the thread that waits, here or in whorl_runtime_join, plays all workers until its
- * task has ended, and then they and the virtual clock stand still until the next call. Several threads take turns, and one whose task was
- * done in another one's turn returns after that.
+ * task has ended, and then they and the virtual clock stand still until the next call. When several threads wait one of them plays at a
+ * time.
  *
  * Returns 0; -ENOMEM; -ECANCELED: the runtime is closing. Then `fn` has not run. Blocks the calling thread; in a task it aborts: spawn one
  * there and join it. */

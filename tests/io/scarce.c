@@ -553,8 +553,24 @@ static intptr_t do_everything(void *arg)
     return (intptr_t)arg;
 }
 
+/* As whorl_run, by the steps of an explicit runtime. */
+static intptr_t run_explicitly(whorl_fn fn, void *arg, const struct whorl_options *options)
+{
+    struct whorl_runtime *rt;
+    intptr_t result = 0;
+    int err = whorl_runtime_create(options, &rt);
+
+    if (err)
+        return err;
+    err = whorl_runtime_run(rt, fn, arg, &result);
+    whorl_runtime_close(rt);
+    return err ? err : result;
+}
+
+typedef intptr_t (*run_fn)(whorl_fn fn, void *arg, const struct whorl_options *options);
+
 /* Runs it. Returns how many calls there were. */
-static unsigned run_once(const struct whorl_options *options)
+static unsigned run_once(run_fn run, const struct whorl_options *options)
 {
     int before = open_descriptors();
     unsigned calls;
@@ -563,7 +579,7 @@ static unsigned run_once(const struct whorl_options *options)
     now.ran = false;
     now.begun = now.ended = 0;
     scarce_begin(now.n, now.lasting);
-    result = whorl_run(do_everything, (void *)7, options);
+    result = run(do_everything, (void *)7, options);
     calls = scarce_end();
     if (now.ran)
         CHECK_EQ(result, 7);
@@ -584,20 +600,29 @@ static void name_the_run(int signal)
 }
 
 /* The n-th, from the first to the last there is. A sanitizer slows all that down: there it is some of them, others each time. */
-static void refuse_each(const char *reactor, int workers, bool lasting)
+static void refuse_each_of(run_fn run, const char *reactor, int workers, bool lasting)
 {
-    struct whorl_options options = {
-        .size = sizeof options, .reactor = reactor, .workers = workers, .stack_size = 1 << 20, .debug = workers > 1};
+    struct whorl_options options = {.size = sizeof options,
+                                    .reactor = reactor,
+                                    .workers = workers,
+                                    .stack_size = 1 << 20,
+                                    .cancel_on_sigint = 1,
+                                    .debug = workers > 1};
     uint64_t seed = test_seed();
 
     signal(SIGQUIT, name_the_run);
     now.lasting = lasting;
     now.n = 1;
-    while (run_once(&options) >= now.n && test_failures() == 0)
+    while (run_once(run, &options) >= now.n && test_failures() == 0)
         now.n += SANITIZED ? 1 + (unsigned)(test_random(&seed) % 8) : 1;
     if (test_failures())
         name_the_run(0);
     CHECK(now.n > 50); /* there were some */
+}
+
+static void refuse_each(const char *reactor, int workers, bool lasting)
+{
+    refuse_each_of(whorl_run, reactor, workers, lasting);
 }
 
 TEST(scarce, one_call_is_refused_on_the_null_reactor, .timeout = 60)
@@ -624,4 +649,13 @@ TEST(scarce, all_calls_are_refused_from_one_on, .timeout = 60)
     NEED_URING();
     refuse_each("uring", 1, true);
     refuse_each("uring", 4, true);
+}
+
+TEST(scarce, explicit_runtimes_do_without_as_well, .timeout = 120)
+{
+    refuse_each_of(run_explicitly, "null", 2, false);
+    refuse_each_of(run_explicitly, "null", 2, true);
+    NEED_URING();
+    refuse_each_of(run_explicitly, "uring", 2, false);
+    refuse_each_of(run_explicitly, "uring", 2, true);
 }

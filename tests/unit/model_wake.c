@@ -338,6 +338,12 @@ void whorl__runtime_play(struct whorl__runtime *rt, const uintptr_t *until)
     model_expect(false, "nobody joins from outside");
 }
 
+void whorl__runtime_played(struct whorl__runtime *rt)
+{
+    (void)rt;
+    model_expect(false, "nobody joins from outside");
+}
+
 void whorl__runtime_spawned_late(struct whorl__runtime *rt, struct whorl_task *t)
 {
     (void)rt;
