@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 #include <whorl/run.h>
 
@@ -166,10 +167,27 @@ void whorl__foreign_close(struct whorl__runtime *rt)
     whorl__spin_unlock(&rt->inbox.lock);
 }
 
+/* Most are gone in no time; who holds the runtime may take long. */
+static void wait_until_zero(uint32_t *counter)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    uint32_t n;
+
+    for (int i = 0; (n = whorl__load_seq_cst(counter)) != 0; i++)
+        if (i < 100)
+            sched_yield();
+        else
+            syscall(SYS_futex, counter, FUTEX_WAIT_PRIVATE, n, &pause, NULL,
+                    0); /* for a while: nobody wakes us, the count was their last touch */
+}
+
 void whorl__foreign_drain(struct whorl__runtime *rt)
 {
-    /* Who waits for a task that was given up does so for ever. */
-    while (whorl__load_seq_cst(&rt->visitors) > (rt->given_up ? whorl__load_seq_cst(&rt->joiners) : 0) ||
-           whorl__load_seq_cst(&rt->runs) || whorl__load_seq_cst(&rt->outside))
-        sched_yield();
+    wait_until_zero(&rt->outside); /* first: who holds it may come in once more */
+    wait_until_zero(&rt->runs);
+    if (!rt->given_up)
+        wait_until_zero(&rt->visitors);
+    else /* who waits for a task that was given up does so for ever */
+        while (whorl__load_seq_cst(&rt->visitors) > whorl__load_seq_cst(&rt->joiners))
+            sched_yield();
 }
