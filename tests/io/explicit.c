@@ -377,6 +377,45 @@ TEST(explicit, threads_that_bring_work_are_turned_away_by_close)
     }
 }
 
+/* Who holds a runtime is waited for. */
+
+static int let_go; /* atomic */
+
+static void *hold_a_while(void *arg)
+{
+    usleep(3000);
+    __atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
+    whorl_runtime_release(arg);
+    return NULL;
+}
+
+static intptr_t have_it_held(void *arg)
+{
+    whorl_runtime_hold(whorl_runtime());
+    return pthread_create(arg, NULL, hold_a_while, whorl_runtime());
+}
+
+TEST(explicit, it_does_not_end_while_it_is_held)
+{
+    for (int i = 0; i < 4; i++) {
+        struct whorl_options options = {
+            .size = sizeof options, .reactor = i % 2 || !uring_available() ? "null" : "uring", .workers = 2};
+        struct whorl_runtime *rt;
+        pthread_t thread;
+
+        let_go = 0;
+        if (i < 2) {
+            CHECK_EQ(whorl_run(have_it_held, &thread, &options), 0);
+        } else {
+            CHECK_EQ(whorl_runtime_create(&options, &rt), 0);
+            CHECK_EQ(run(rt, have_it_held, &thread), 0);
+            whorl_runtime_close(rt);
+        }
+        CHECK_EQ(read_count(&let_go), 1);
+        pthread_join(thread, NULL);
+    }
+}
+
 PLAIN_CALL int threads_now(void)
 {
     DIR *d = opendir("/proc/self/task");
