@@ -302,14 +302,20 @@ struct whorl_task *whorl_spawn_at(whorl_fn fn, void *arg, const struct whorl_spa
     return t;
 }
 
+/* Of a record that is free, or is the dead parent's. */
+__attribute__((noinline, cold)) static void refuse_handle(const struct whorl_task *t, const char *call)
+{
+    if (!whorl__runtime_of(t))
+        whorl__dead(call);
+    whorl__misuse("%s was given a handle that was joined or detached before: use each handle once", call);
+}
+
 void whorl__check_handle(const struct whorl_task *t, const char *call)
 {
     if (__builtin_expect(!t, 0))
         whorl__misuse("%s was given NULL: look at what whorl_spawn returned", call);
-    if (__builtin_expect(whorl__load_relaxed(&t->state) == WHORL__FREE, 0) && !whorl__runtime_of(t))
-        whorl__dead(call);
     if (__builtin_expect(whorl__load_relaxed(&t->state) == WHORL__FREE, 0))
-        whorl__misuse("%s was given a handle that was joined or detached before: use each handle once", call);
+        refuse_handle(t, call);
 }
 
 void whorl_detach(struct whorl_task *t)

@@ -244,6 +244,149 @@ TEST(future, a_value_or_a_cancel_is_never_lost)
     CHECK(kept > 0);
 }
 
+/* Whatever the seed says: futures that several try to set, waits that are cancelled or run out of time. */
+
+enum { FUTURES = 4, PLAYERS = 10, MOVES = 12 };
+
+struct game {
+    struct whorl_future futures[FUTURES];
+    intptr_t won[FUTURES]; /* the value that was accepted; 0: none yet */
+    struct whorl_task *players[PLAYERS];
+    uint64_t seed;
+};
+
+static void try_to_set(struct game *g, int i, intptr_t value)
+{
+    int err = whorl_future_set(&g->futures[i], value);
+
+    if (err == 0) {
+        CHECK_EQ(g->won[i], 0);
+        g->won[i] = value;
+    } else {
+        CHECK_EQ(err, -EALREADY);
+    }
+}
+
+struct ask {
+    struct whorl_future *future;
+    intptr_t value;
+};
+
+static intptr_t ask_one(void *arg)
+{
+    struct ask *a = arg;
+
+    return whorl_future_wait(a->future, &a->value);
+}
+
+/* The answer is the winner's, or there is none. */
+static void wait_a_little(struct game *g, int i, whorl_ns duration)
+{
+    struct ask a = {.future = &g->futures[i]};
+    intptr_t result = 0;
+    int err = duration ? whorl_wait_for(ask_one, &a, duration, &result) : (int)ask_one(&a);
+
+    err = err ? err : (int)result;
+    CHECK(err == 0 ? a.value == g->won[i] && a.value != 0 : a.value == 0);
+    CHECK(err == 0 || err == -ECANCELED || (err == -ETIMEDOUT && duration));
+}
+
+static intptr_t play(void *arg)
+{
+    struct game *g = arg;
+
+    for (int move = 0; move < MOVES; move++) {
+        uint64_t chance = test_random(&g->seed);
+        int i = (int)(chance % FUTURES);
+
+        switch (chance / 8 % 8) {
+        case 0:
+            try_to_set(g, i, (intptr_t)(chance >> 8) | 1);
+            break;
+        case 1:
+        case 2:
+            wait_a_little(g, i, 1 + (whorl_ns)(chance / 64 % 1000));
+            break;
+        case 3:
+            whorl_cancel(g->players[chance / 64 % PLAYERS]);
+            break;
+        case 4:
+            whorl_sleep((whorl_ns)(chance / 64 % 500)); /* may be cut short */
+            break;
+        case 5:
+            CHECK_EQ(whorl_future_try(&g->futures[i], NULL), g->won[i] ? 0 : -EINPROGRESS);
+            break;
+        default:
+            wait_a_little(g, i, 0);
+            break;
+        }
+    }
+    return 0;
+}
+
+static intptr_t play_all(void *arg)
+{
+    struct game g = {.seed = *(uint64_t *)arg};
+
+    for (int i = 0; i < PLAYERS; i++)
+        CHECK((g.players[i] = whorl_spawn(play, &g)) != NULL);
+    for (int round = 0; round < 3; round++)
+        CHECK_EQ(whorl_sleep(WHORL_US(1)), 0);
+    for (int i = 0; i < FUTURES; i++)
+        try_to_set(&g, i, i + 1000);  /* so that nobody waits for ever */
+    for (int i = 0; i < PLAYERS; i++) /* joined when all have ended: they cancel each other */
+        while (whorl_result(g.players[i], NULL) == -EINPROGRESS)
+            CHECK_EQ(whorl_sleep(WHORL_US(1)), 0);
+    for (int i = 0; i < PLAYERS; i++)
+        CHECK_EQ(whorl_join(g.players[i], NULL), 0);
+    for (int i = 0; i < FUTURES; i++)
+        CHECK(!g.futures[i].waiters.first);
+    return 0;
+}
+
+TEST(future, nothing_goes_wrong_whatever_the_seed_says, .timeout = 60)
+{
+    for (unsigned i = 0; i < test_seeds(200) && test_failures() == 0; i++) {
+        uint64_t seed = test_seed() + i;
+
+        CHECK_EQ(null_run(play_all, &seed, &(struct whorl_options){.workers = 1 + (int)(i % 4), .seed = seed}), 0);
+    }
+}
+
+/* A crowd */
+
+static intptr_t wait_in_the_crowd(void *arg)
+{
+    struct party *p = arg;
+
+    CHECK_EQ(value_of(&p->future), 42);
+    p->woken++; /* one thread plays all workers */
+    return 0;
+}
+
+static intptr_t gather_a_crowd(void *arg)
+{
+    enum { CROWD = MANY(100000, 3000) };
+    struct party p = {.after = 0};
+    struct whorl_scope s;
+
+    (void)arg;
+    whorl_scope_open(&s);
+    for (int i = 0; i < CROWD; i++)
+        CHECK_EQ(whorl_scope_spawn(&s, wait_in_the_crowd, &p), 0);
+    CHECK_EQ(whorl_sleep(WHORL_SEC(1)), 0);
+    CHECK_EQ(p.woken, 0);
+    CHECK_EQ(whorl_future_set(&p.future, 42), 0);
+    CHECK_EQ(whorl_scope_close(&s), 0);
+    CHECK_EQ(p.woken, CROWD);
+    return 0;
+}
+
+TEST(future, one_wakes_a_crowd, .timeout = 60)
+{
+    CHECK_EQ(null_run(gather_a_crowd, NULL, &(struct whorl_options){.workers = 2, .stack_size = 16 << 10}), 0);
+}
+
 /* Threads */
 
 struct stranger {
