@@ -446,3 +446,72 @@ TEST(forked, programs_inherit_no_ring)
     NEED_URING();
     CHECK_EQ(whorl_run(spawn_program, NULL, &options), 1); /* grep has counted none */
 }
+
+/* Explicit runtimes, whose callers fork between runs, or play the tasks that fork. */
+
+static intptr_t add_one(void *arg)
+{
+    whorl_yield();
+    return (intptr_t)arg + 1;
+}
+
+static bool adds_one(struct whorl_runtime *rt, intptr_t n)
+{
+    intptr_t result = 0;
+
+    return CHECK_EQ(whorl_runtime_run(rt, add_one, (void *)n, &result), 0) && CHECK_EQ(result, n + 1);
+}
+
+static int run_in_new_one(const struct whorl_options *options, struct whorl_runtime *parents)
+{
+    struct whorl_runtime *rt;
+
+    whorl_runtime_close(parents);
+    if (!CHECK_EQ(whorl_runtime_create(options, &rt), 0))
+        return 1;
+    adds_one(rt, 5);
+    whorl_runtime_close(rt);
+    return ENDED;
+}
+
+static void fork_between_runs(void *reactor)
+{
+    struct whorl_options options = {.size = sizeof options, .reactor = reactor, .workers = SANITIZED ? 1 : 2};
+    struct whorl_runtime *rt;
+    intptr_t ended = 0;
+    int status;
+    pid_t pid;
+
+    if (!CHECK_EQ(whorl_runtime_create(&options, &rt), 0))
+        return;
+    adds_one(rt, 1);
+    if (SANITIZED)
+        options.reactor = "null"; /* ThreadSanitizer allows no threads in a child */
+    pid = fork();
+    if (pid == 0)
+        _exit(run_in_new_one(&options, rt));
+    status = end_of(pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == ENDED);
+    adds_one(rt, 2);
+    now.in_child = call_whorl_runtime_run;
+    CHECK_EQ(whorl_runtime_run(rt, fork_in_task, NULL, &ended), 0);
+    CHECK(WIFSIGNALED((int)ended) && WTERMSIG((int)ended) == SIGABRT);
+    now.in_child = look_around;
+    CHECK_EQ(whorl_runtime_run(rt, fork_in_task, NULL, &ended), 0);
+    CHECK(WIFEXITED((int)ended) && WEXITSTATUS((int)ended) == ENDED);
+    adds_one(rt, 3);
+    whorl_runtime_close(rt);
+}
+
+TEST(forked, explicit_runtimes_stay_the_parents)
+{
+    char said[8192];
+
+    CHECK_EQ(run_in_child(fork_between_runs, (char[]){"null"}, said, sizeof said), 0);
+    CHECK_HAS(said, "whorl: whorl_runtime_run in a child of fork(2)");
+    NEED_URING();
+    CHECK_EQ(run_in_child(fork_between_runs, (char[]){"uring"}, said, sizeof said), 0);
+    CHECK_HAS(said, "whorl: whorl_runtime_run in a child of fork(2)");
+    if (test_failures() > 0)
+        fprintf(stderr, "# %s\n", said);
+}
