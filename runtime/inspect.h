@@ -19,4 +19,7 @@ void whorl__inspect_unregister(struct whorl__runtime *rt);
 /* Writes what whorl_dump does of this runtime, and also who holds what tasks wait for. Only while none of them runs. */
 void whorl__dump_still(struct whorl__runtime *rt, int fd);
 
+/* leaks.c: a runtime that ends had so many left over. */
+void whorl__leaks_add(uint64_t tasks, uint64_t stacks);
+
 #endif

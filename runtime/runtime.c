@@ -154,8 +154,8 @@ static int init_workers(struct whorl__runtime *rt)
     return 0;
 }
 
-/* Says which tasks nobody joined, and frees all records. */
-static void fini_records(struct whorl__runtime *rt)
+/* Says which tasks nobody joined, and frees all records. Returns how many those were. */
+static unsigned long fini_records(struct whorl__runtime *rt)
 {
     unsigned long unjoined = 0;
 
@@ -172,6 +172,7 @@ static void fini_records(struct whorl__runtime *rt)
     if (unjoined > REPORT_MAX)
         whorl__say("%lu more tasks were never joined", unjoined - REPORT_MAX);
     whorl__records_free(rt);
+    return unjoined;
 }
 
 static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *config, struct whorl__reactor *reactor)
@@ -201,6 +202,8 @@ static int init_runtime(struct whorl__runtime *rt, const struct whorl__config *c
 
 static void fini_runtime(struct whorl__runtime *rt)
 {
+    struct whorl__stack_counts stacks;
+
     if (rt->given_up) { /* functions may yet write to the stacks of its tasks, and threads wait for those */
         for (int i = 0; i < rt->worker_count; i++)
             rt->ops->port_close(rt->reactor, rt->workers[i].port);
@@ -208,8 +211,9 @@ static void fini_runtime(struct whorl__runtime *rt)
     }
     pthread_mutex_destroy(&rt->turn);
     pthread_cond_destroy(&rt->turned);
-    fini_workers(rt, rt->worker_count);
-    fini_records(rt);
+    fini_workers(rt, rt->worker_count); /* which gives back what they kept */
+    whorl__stack_pool_counts(&rt->stacks, &stacks);
+    whorl__leaks_add(fini_records(rt), stacks.in_use);
     whorl__deques_free(rt);
     whorl__stack_pool_fini(&rt->stacks);
     free(rt);

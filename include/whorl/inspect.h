@@ -42,6 +42,16 @@ struct whorl_stats {
  * out->size is wrong. The numbers may be a moment old. Never suspends. Aborts outside a task. */
 WHORL_API int whorl_stats(int index, struct whorl_stats *out);
 
+/* What was left over in the runtimes of this process that have ended, in sum. For tests. */
+struct whorl_leaks {
+    size_t size;     /* sizeof(struct whorl_leaks): required */
+    uint64_t tasks;  /* that were neither joined nor detached; they were named on standard error */
+    uint64_t stacks; /* that were lent to a task and not given back */
+};
+
+/* Fills *out. Returns 0, or -EINVAL: out->size is wrong. Never suspends. Callable from any thread. */
+WHORL_API int whorl_leaks(struct whorl_leaks *out);
+
 WHORL_END_DECLS
 
 #endif
