@@ -44,7 +44,7 @@ static inline unsigned rounds(unsigned count)
         bool until_held;                                                                                                           \
         while (!(until_held = (condition)) && whorl_now() < until_end)                                                             \
             whorl_sleep(WHORL_US(50));                                                                                             \
-        test_check(until_held, __FILE__, __LINE__, #condition);                                                                    \
+        whorl_test_check_at(until_held, WHORL_HERE, #condition);                                                                   \
     } while (0)
 
 PLAIN_CALL int open_descriptors(void)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-CODE_FOLDERS = ("include", "runtime", "io", "tests", "examples", "bench", "tools", ".ci")
+CODE_FOLDERS = ("include", "runtime", "io", "testing", "tests", "examples", "bench", "tools", ".ci")
 C_ENDINGS = (".c", ".h", ".cc")
 SOURCE_ENDINGS = C_ENDINGS + (".S", ".py", ".sh", "meson.build")
 FILE_LINES_MAX = 800
@@ -120,7 +120,7 @@ def layers_know_only_what_is_below(tree):
         for number, name in includes(lines):
             if "liburing" in name or "io/" in name or name.startswith("linux/io_uring"):
                 yield f"{path}:{number}: runtime/ includes {name}"
-    for path, lines in tree.code("io", "tests", "examples"):
+    for path, lines in tree.code("io", "testing", "tests", "examples"):
         for number, name in includes(lines):
             if name.startswith("liburing") and not re.fullmatch(r"io/uring\w*\.[ch]", path):
                 yield f"{path}:{number}: only io/uring*.c may include {name}"

@@ -2,6 +2,7 @@
 /* Criterion as the front end: its assertions jump, so they stand only here, on the test's own stack, after the body. */
 #include "seeds.h"
 #include "test.h"
+#include "testing/record.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,13 +25,13 @@ void test_criterion_begin(void)
 {
     /* Standard output carries the report. */
     dup2(STDERR_FILENO, STDOUT_FILENO);
-    test_record_reset();
+    whorl__test_reset();
 }
 
 void test_criterion_end(void)
 {
-    if (test_failures() > 0)
-        cr_assert_fail("failed checks: %u, named on standard error", test_failures());
-    if (test_skipped())
-        cr_skip_test("%s", test_skipped());
+    if (whorl_test_failures() > 0)
+        cr_assert_fail("failed checks: %u, named on standard error", whorl_test_failures());
+    if (whorl__test_skipped())
+        cr_skip_test("%s", whorl__test_skipped());
 }

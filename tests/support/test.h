@@ -6,7 +6,7 @@
  *         CHECK_EQ(steal(&queue), 1);
  *     }
  *
- * A body is a plain function. It has two front ends: Criterion, and the runner of runner.c, which works where Criterion does
+ * A body is a plain function, in no runtime. It has two front ends: Criterion, and the library's own for its users (testing/), which works where Criterion does
  * not: under ThreadSanitizer, leak checks, Valgrind and qemu.
  *
  * A check that fails is counted and reported, and the body goes on: nothing jumps, so checks may stand in any thread, task and
@@ -16,33 +16,20 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <whorl/test.h>
 
 /* Each returns whether it held, so that a body can give up: if (!CHECK(p)) return; */
-#define CHECK(condition) test_check((condition), __FILE__, __LINE__, #condition)
-/* Integers, which are both printed. */
-#define CHECK_EQ(a, b) test_check_eq((intmax_t)(a), (intmax_t)(b), __FILE__, __LINE__, #a " == " #b)
-/* Strings; NULL equals only NULL. */
-#define CHECK_STR(a, b) test_check_str((a), (b), __FILE__, __LINE__, #a " is " #b)
-/* Whether the string `text` has `part` in it. */
-#define CHECK_HAS(text, part) test_check_has((text), (part), __FILE__, __LINE__, #text " has " #part)
+#define CHECK     WHORL_CHECK
+#define CHECK_EQ  WHORL_CHECK_EQ  /* integers, which are both printed */
+#define CHECK_STR WHORL_CHECK_STR /* strings; NULL equals only NULL */
+#define CHECK_HAS WHORL_CHECK_HAS /* whether the string `text` has `part` in it */
+#define SKIP      WHORL_SKIP      /* leaves the test; only in the body itself */
 
-/* Leaves the test, which counts as skipped unless a check has failed. Only in the body itself: it returns from where it stands. */
-#define SKIP(why)                                                                                                                  \
-    do {                                                                                                                           \
-        test_skip(why);                                                                                                            \
-        return;                                                                                                                    \
-    } while (0)
-
-bool test_check(bool held, const char *file, int line, const char *text);
-bool test_check_eq(intmax_t a, intmax_t b, const char *file, int line, const char *text);
-bool test_check_str(const char *a, const char *b, const char *file, int line, const char *text);
-bool test_check_has(const char *text, const char *part, const char *file, int line, const char *what);
-void test_skip(const char *why);
-
-/* For the front ends: what the checks of one test found. It lies in memory shared with forked children. */
-void test_record_reset(void);
-unsigned test_failures(void);
-const char *test_skipped(void); /* why, or NULL */
+/* How many have failed in this test. */
+static inline unsigned test_failures(void)
+{
+    return whorl_test_failures();
+}
 
 /* TEST(suite, name) or TEST(suite, name, .timeout = seconds). */
 #define TEST(...)                                  TEST_PICK(__VA_ARGS__, TEST_WITH, TEST_PLAIN, )(__VA_ARGS__)
@@ -68,24 +55,21 @@ void test_criterion_end(void);
 
 #else
 
-struct test {
-    const char *suite;
-    const char *name;
-    void (*body)(void);
-    int timeout; /* seconds */
-    struct test *next;
-};
-
-void test_register(struct test *test);
-
 #define TEST_WITH(suite_, name_, option)                                                                                           \
     static void suite_##__##name_(void);                                                                                           \
     __attribute__((constructor)) static void suite_##__##name_##__register(void)                                                   \
     {                                                                                                                              \
-        static struct test test = {.suite = #suite_, .name = #name_, .body = suite_##__##name_, option};                           \
-        test_register(&test);                                                                                                      \
+        static const struct test_options options = {option};                                                                       \
+        static struct whorl_test test = {.suite = #suite_, .name = #name_, .body = suite_##__##name_};                             \
+        test.timeout = WHORL_SEC(options.timeout);                                                                                 \
+        whorl_test_register(&test);                                                                                                \
     }                                                                                                                              \
     static void suite_##__##name_(void)
+
+/* Criterion's own names. */
+struct test_options {
+    int timeout; /* seconds */
+};
 
 #endif
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The plain front end: runs each test in a forked child and reports in the Test Anything Protocol. What makes a test fail: a
+/* The main of test programs: runs each test in a forked child and reports in the Test Anything Protocol. What makes a test fail: a
  * failed check, a death by signal, an exit in the middle, an exit status that a leak checker has set, its timeout. */
-#include "seeds.h"
-#include "test.h"
-
+#include "testing/record.h"
 #include <errno.h>
 #include <fnmatch.h>
 #include <getopt.h>
@@ -16,22 +14,23 @@
 #include <time.h>
 #include <unistd.h>
 #include <whorl/inspect.h>
+#include <whorl/test.h>
 
 /* A test program need not link the task dump. */
 #pragma weak whorl_dump
 
-enum { EXIT_CHECKS_FAILED = 1, EXIT_BODY_ENDED = 64, DUMP_SECONDS = 2 };
+enum { EXIT_CHECKS_FAILED = 1, EXIT_BODY_ENDED = 64, DUMP_SECONDS = 2, TIMEOUT_SECONDS = 20 };
 
-static struct test *first, **last = &first;
+static struct whorl_test *first, **last = &first;
 static sigset_t outer_mask;
 
-void test_register(struct test *test)
+void whorl_test_register(struct whorl_test *test)
 {
     *last = test;
     last = &test->next;
 }
 
-static bool selected(const struct test *test, const char *pattern)
+static bool selected(const struct whorl_test *test, const char *pattern)
 {
     char name[256];
 
@@ -47,13 +46,21 @@ static void on_quit(int signal_number)
         whorl_dump(STDERR_FILENO);
 }
 
-static void run_as_child(const struct test *test)
+static void call(const struct whorl_test *test)
+{
+    if (test->run)
+        test->run(test);
+    else
+        test->body();
+}
+
+static void run_as_child(const struct whorl_test *test)
 {
     signal(SIGQUIT, on_quit);
     sigprocmask(SIG_SETMASK, &outer_mask, NULL);
     dup2(STDERR_FILENO, STDOUT_FILENO); /* the report's */
-    test->body();
-    exit(test_failures() ? EXIT_CHECKS_FAILED : EXIT_BODY_ENDED);
+    call(test);
+    exit(whorl_test_failures() ? EXIT_CHECKS_FAILED : EXIT_BODY_ENDED);
 }
 
 static double now_seconds(void)
@@ -103,10 +110,10 @@ static double slowness(void)
 }
 
 /* Returns why the test failed, or NULL. */
-static const char *run_forked(const struct test *test)
+static const char *run_forked(const struct whorl_test *test)
 {
     static char why[200];
-    double seconds = test->timeout * slowness();
+    double seconds = (test->timeout ? (double)test->timeout / 1e9 : TIMEOUT_SECONDS) * slowness();
     int status;
     pid_t pid;
 
@@ -124,11 +131,11 @@ static const char *run_forked(const struct test *test)
             kill(pid, SIGKILL);
             waitpid(pid, &status, 0);
         }
-        snprintf(why, sizeof why, "not done after %.0f s", seconds);
+        snprintf(why, sizeof why, "not done after %g s", seconds);
     } else if (WIFSIGNALED(status)) {
         snprintf(why, sizeof why, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-    } else if (test_failures() > 0) {
-        snprintf(why, sizeof why, "failed checks: %u", test_failures());
+    } else if (whorl_test_failures() > 0) {
+        snprintf(why, sizeof why, "failed checks: %u", whorl_test_failures());
     } else if (WEXITSTATUS(status) != EXIT_BODY_ENDED) {
         snprintf(why, sizeof why, "exited with status %d", WEXITSTATUS(status));
     } else {
@@ -137,27 +144,27 @@ static const char *run_forked(const struct test *test)
     return why;
 }
 
-static const char *run_here(const struct test *test)
+static const char *run_here(const struct whorl_test *test)
 {
-    test->body();
-    return test_failures() ? "failed checks" : NULL;
+    call(test);
+    return whorl_test_failures() ? "failed checks" : NULL;
 }
 
-static void report(const struct test *test, int number, const char *why, const char *program)
+static void report(const struct whorl_test *test, int number, const char *why, const char *program)
 {
-    const char *skipped = why ? NULL : test_skipped();
+    const char *skipped = why ? NULL : whorl__test_skipped();
 
     printf("%sok %d - %s/%s%s%s\n", why ? "not " : "", number, test->suite, test->name, skipped ? " # SKIP " : "",
            skipped ? skipped : "");
     if (why)
-        printf("# %s; again: WHORL_SEED=%" PRIu64 " %s --filter %s/%s\n", why, test_seed(), program, test->suite, test->name);
+        printf("# %s; again: WHORL_SEED=%" PRIu64 " %s --filter %s/%s\n", why, whorl_test_seed(), program, test->suite, test->name);
     fflush(stdout);
 }
 
 static int run_all(const char *pattern, bool forking, const char *program)
 {
     int count = 0, number = 0, passed = 0, failed = 0, skipped = 0;
-    const struct test *test;
+    const struct whorl_test *test;
 
     if (forking)
         block_child_signal();
@@ -169,12 +176,12 @@ static int run_all(const char *pattern, bool forking, const char *program)
 
         if (!selected(test, pattern))
             continue;
-        test_record_reset();
+        whorl__test_reset();
         why = forking ? run_forked(test) : run_here(test);
         report(test, ++number, why, program);
         failed += why != NULL;
-        skipped += !why && test_skipped();
-        passed += !why && !test_skipped();
+        skipped += !why && whorl__test_skipped();
+        passed += !why && !whorl__test_skipped();
     }
     printf("# %d passed, %d failed, %d skipped\n", passed, failed, skipped);
     if (count == 0)
@@ -184,18 +191,19 @@ static int run_all(const char *pattern, bool forking, const char *program)
 
 static void list(const char *pattern)
 {
-    for (const struct test *test = first; test; test = test->next)
+    for (const struct whorl_test *test = first; test; test = test->next)
         if (selected(test, pattern))
             printf("%s/%s\n", test->suite, test->name);
 }
 
-static const char usage[] = "usage: %s [--list] [--filter PATTERN] [--no-fork]\n"
-                            "  --list             name the tests and stop\n"
-                            "  --filter PATTERN   only those whose suite/name has PATTERN in it or matches it (* ? [])\n"
-                            "  --no-fork          in this process, without timeouts: for gdb, Valgrind and qemu\n"
-                            "WHORL_SEED replays a seed; WHORL_TEST_SLOW=N multiplies the timeouts.\n";
+static const char usage[] =
+    "usage: %s [--list] [--filter PATTERN] [--no-fork]\n"
+    "  --list             name the tests and stop\n"
+    "  --filter PATTERN   only those whose suite/name has PATTERN in it or matches it (* ? [])\n"
+    "  --no-fork          in this process, without timeouts: for gdb, Valgrind and qemu\n"
+    "WHORL_SEED replays a seed; WHORL_TEST_SEEDS=N tries so many; WHORL_TEST_SLOW=N multiplies the timeouts.\n";
 
-int main(int argc, char **argv)
+int whorl_test_main(int argc, char **argv)
 {
     static const struct option options[] = {{"list", no_argument, NULL, 'l'},
                                             {"filter", required_argument, NULL, 'f'},
@@ -226,6 +234,6 @@ int main(int argc, char **argv)
         list(pattern);
         return 0;
     }
-    test_seed(); /* drawn here, so that it is the same in each child and can be shown when one dies */
+    whorl__test_first_seed(); /* drawn here, so that it is the same in each child and can be shown when one dies */
     return run_all(pattern, forking, argv[0]);
 }
