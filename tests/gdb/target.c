@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What tests/gdb/run looks at: tasks in each state, each where the test knows it to be. Prints "ready" when all are, then computes until
- * standard input ends; then all must end well, whatever a debugger did meanwhile. With an argument there is a second runtime.
+ * standard input ends; then all must end well, whatever a debugger did meanwhile. With "two" there is a second runtime; with "signal" main
+ * computes in a signal handler, which has a stack of its own.
  *
  * All tasks are bound to main's worker: when main has the turn, each of the others is where it waits. */
 #include <whorl/whorl.h>
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +109,14 @@ __attribute__((noinline)) static void spin(volatile int *until)
         ;
 }
 
+static void be_looked_at(int signal)
+{
+    (void)signal;
+    puts("ready");
+    fflush(stdout);
+    spin(&may_end);
+}
+
 static intptr_t show_all_states(void *arg)
 {
     bool can_receive = strcmp(whorl_reactor(), "null") != 0;
@@ -115,7 +125,6 @@ static intptr_t show_all_states(void *arg)
     struct whorl_scope scope;
     intptr_t result;
 
-    (void)arg;
     whorl_pin();
     sleeping = spawn("sleeper", sleeper, NULL);
     joining = spawn("joiner", joiner, sleeping);
@@ -127,9 +136,10 @@ static intptr_t show_all_states(void *arg)
     while (waiting < 4 + can_receive)
         whorl_yield();
     ready = spawn("not begun", answer, NULL);
-    puts("ready");
-    fflush(stdout);
-    spin(&may_end);
+    if (arg)
+        raise(SIGUSR1);
+    else
+        be_looked_at(0);
 
     CHECK(whorl_join(ready, &result) == 0 && result == 42);
     CHECK(whorl_join(ended, &result) == 0 && result == 42);
@@ -172,17 +182,20 @@ static void *await_end(void *arg)
 int main(int argc, char **argv)
 {
     struct whorl_options options = {.size = sizeof options, .workers = 2};
+    struct sigaction action = {.sa_handler = be_looked_at, .sa_flags = SA_ONSTACK};
+    bool two = argc > 1 && strcmp(argv[1], "two") == 0, in_handler = argc > 1 && strcmp(argv[1], "signal") == 0;
     pthread_t reader, another;
 
-    CHECK(argc == 1 || strcmp(argv[1], "two") == 0);
+    CHECK(argc == 1 + (two || in_handler));
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, receiving) == 0);
     CHECK(pthread_create(&reader, NULL, await_end, NULL) == 0);
-    if (argc > 1) {
+    if (two) {
         CHECK(pthread_create(&another, NULL, run_another, NULL) == 0);
         spin(&other_runs);
     }
-    CHECK(whorl_run(show_all_states, NULL, &options) == 0);
-    if (argc > 1)
+    CHECK(whorl_run(show_all_states, in_handler ? argv[1] : NULL, &options) == 0);
+    if (two)
         CHECK(pthread_join(another, NULL) == 0);
     CHECK(pthread_join(reader, NULL) == 0);
     puts("well");

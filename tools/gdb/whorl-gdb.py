@@ -86,18 +86,36 @@ class Runtime:
         while slab:
             self.slabs.insert(0, slab.dereference())
             slab = slab["next"]
-        self.per_slab = type_of("struct whorl__record_slab")["tasks"].type.range()[1] + 1
+        slab_type = type_of("struct whorl__record_slab")
+        self.per_slab = slab_type["tasks"].type.range()[1] + 1
+        self.alignment = 1 << (slab_type.sizeof - 1).bit_length()
+        self.places = {int(slab.address): n for n, slab in enumerate(self.slabs)}
 
     def tasks(self):
         """All that live. A record's number is that of its place, so it stays while the program goes on."""
         record = type_of("struct whorl_task")
         state = offset_of(record, "state")
-        for number, slab in enumerate(self.slabs):
+        for n, slab in enumerate(self.slabs):
             used = int(slab["used"])
             memory = gdb.selected_inferior().read_memory(int(slab["tasks"].address), used * record.sizeof)
             for i in range(used):
                 if memory[i * record.sizeof + state] != b"\0":
-                    yield Task(self, slab, number * self.per_slab + i + 1, i)
+                    yield Task(self, slab, n * self.per_slab + i + 1, i)
+
+    def task(self, number):
+        """None: there is no such task."""
+        n, i = divmod(number - 1, self.per_slab)
+        if not 0 <= n < len(self.slabs) or i >= int(self.slabs[n]["used"]) or not int(self.slabs[n]["tasks"][i]["state"]):
+            return None
+        return Task(self, self.slabs[n], number, i)
+
+    def task_at(self, address):
+        """None: there is none."""
+        n = self.places.get(address & -self.alignment)
+        if n is None:
+            return None
+        i, rest = divmod(address - int(self.slabs[n]["tasks"].address), type_of("struct whorl_task").sizeof)
+        return self.task(n * self.per_slab + i + 1) if rest == 0 and 0 <= i < self.per_slab else None
 
     def title(self):
         prefix = f"{self.number}: " if self.several else ""
@@ -141,27 +159,26 @@ def all_runtimes():
     return [Runtime(n, pointer.dereference(), len(pointers) > 1) for n, pointer in enumerate(pointers, 1)]
 
 
-def all_tasks():
-    return [task for runtime in all_runtimes() for task in runtime.tasks()]
+def named_or_at(runtimes, spec):
+    found = [task for runtime in runtimes for task in runtime.tasks() if spec in (task.name, "all")]
+    if found:
+        return found
+    try:
+        address = int(gdb.parse_and_eval(spec))
+    except gdb.error as why:
+        raise gdb.GdbError(f"No task is called {spec}, and as an expression it is none: {why}")
+    return [runtime.task_at(address) for runtime in runtimes]
 
 
 def find_tasks(spec):
     """The tasks that TASK stands for: several may have one name."""
-    tasks = all_tasks()
-    if spec == "all":
-        return tasks
+    runtimes = all_runtimes()
     numbered = re.fullmatch(r"(?:(\d+)\.)?(\d+)", spec)
     if numbered:
-        wanted = (int(numbered.group(1) or 1), int(numbered.group(2)))
-        found = [t for t in tasks if (t.runtime.number, t.number) == wanted]
+        found = [runtime.task(int(numbered.group(2))) for runtime in runtimes if runtime.number == int(numbered.group(1) or 1)]
     else:
-        found = [t for t in tasks if t.name == spec]
-    if not found and not numbered:
-        try:
-            address = int(gdb.parse_and_eval(spec))
-        except gdb.error as why:
-            raise gdb.GdbError(f"No task is called {spec}, and as an expression it is none: {why}")
-        found = [t for t in tasks if t.address == address]
+        found = named_or_at(runtimes, spec)
+    found = [task for task in found if task]
     if not found:
         raise gdb.GdbError(f"There is no task {spec}; see `whorl tasks`.")
     return found
@@ -182,23 +199,28 @@ def selection_kept():
             frame.select()
 
 
+def stack_pointers_of_thread():
+    """Where the selected thread's stack pointer is, and where it was when a signal came that it handles just now."""
+    frame = gdb.newest_frame()
+    yield int(frame.read_register("sp"))
+    with contextlib.suppress(gdb.error):  # stacks may be broken
+        for _ in range(SIGNAL_FRAMES_LOOKED_AT):
+            interrupted = frame.type() == gdb.SIGTRAMP_FRAME
+            frame = frame.older()
+            if frame is None:
+                break
+            if interrupted:
+                yield int(frame.read_register("sp"))
+
+
 def stack_pointers():
-    """For each thread that is stopped: where its stack pointer is, and where it was when a signal came that it handles just now."""
+    """Those of all threads that are stopped, with the thread."""
     found = []
     with selection_kept():
         for thread in gdb.selected_inferior().threads():
-            if not thread.is_valid() or thread.is_running():
-                continue
-            thread.switch()
-            frame = gdb.newest_frame()
-            found.append((int(frame.read_register("sp")), thread))
-            for _ in range(SIGNAL_FRAMES_LOOKED_AT):
-                signal = frame.type() == gdb.SIGTRAMP_FRAME
-                frame = frame.older()
-                if frame is None:
-                    break
-                if signal:
-                    found.append((int(frame.read_register("sp")), thread))
+            if thread.is_valid() and not thread.is_running():
+                thread.switch()
+                found += [(sp, thread) for sp in stack_pointers_of_thread()]
     return found
 
 
@@ -302,12 +324,13 @@ def backtrace(arguments, level):
     return "\n".join(shown)
 
 
-def waits_for(task, tasks):
+def waits_for(task):
     """What stands behind `object`, as whorl_dump has it; a task by its name."""
     reason, object_, wait = string_at(task.value["reason"]), int(task.value["object"]), int(task.value["wait"])
     kind = enumerators("whorl__wait")[wait]
-    if object_ in tasks:
-        return f"{reason} {tasks[object_].short()}"
+    other = task.runtime.task_at(object_)
+    if other:
+        return f"{reason} {other.short()}"
     if kind == "WHORL__WAIT_NONE":
         return reason
     if kind in ("WHORL__WAIT_LATCH", "WHORL__WAIT_SYNC"):
@@ -318,16 +341,17 @@ def waits_for(task, tasks):
     return f"{reason} fd {object_ - 2**64 if object_ >= 2**63 else object_}"
 
 
-def describe(task, tasks, threads):
+def describe(task, pointers):
     value, rare = task.value, task.rare
     parts = [task.state]
     if task.state == "waits":
-        parts[0] += " for " + waits_for(task, tasks)
+        parts[0] += " for " + waits_for(task)
     if value["root"]:
         parts[0] = f"(a fork of it) {parts[0]}"
     if task.state == "running":
         index = next((int(w["index"]) for w in task.runtime.workers if int(w["current"]) == task.address), None)
-        parts.append(f"on worker {'?' if index is None else index}" + (f", thread {threads[task.address]}" if task.address in threads else ""))
+        thread = thread_on(task, pointers)
+        parts.append(f"on worker {'?' if index is None else index}" + (f", thread {thread.num}" if thread else ""))
     if int(value["bound"]):
         parts.append(f"bound to worker {int(value['bound']) - 1}")
     parts.append(f"since {duration(max(0, task.runtime.now - int(value['since'])))}")
@@ -371,16 +395,16 @@ STATE is ready, running, waits or ended. PATTERN is a name; * and ? stand for an
         runtimes = all_runtimes()
         if not runtimes:
             show("No runtime runs in this process.")
+        pointers = stack_pointers()
         for runtime in runtimes:
-            tasks = {task.address: task for task in runtime.tasks()}
-            pointers = stack_pointers()
-            threads = {a: thread_on(t, pointers) for a, t in tasks.items() if t.state == "running"}
-            threads = {a: thread.num for a, thread in threads.items() if thread}
             show(runtime.title())
-            shown = [describe(task, tasks, threads) for task in tasks.values() if matches(task)]
-            for line in shown:
-                show(line)
-            show(f"{len(shown)} of {len(tasks)} tasks" if len(shown) < len(tasks) else f"{len(tasks)} tasks")
+            count = shown = 0
+            for task in runtime.tasks():
+                count += 1
+                if matches(task):
+                    shown += 1
+                    show(describe(task, pointers))
+            show(f"{shown} of {count} tasks" if shown < count else f"{count} tasks")
 
 
 class Workers(gdb.Command):
@@ -399,12 +423,12 @@ class Workers(gdb.Command):
                         found.update({int(w): thread for w in static_values("current", "struct whorl__worker *")})
         return found
 
-    def describe(self, worker, tasks, threads, pointers):
-        current, ready = int(worker["current"]), worker["ready"]
-        thread = threads.get(int(worker.address)) or (thread_on(tasks[current], pointers) if current in tasks else None)
+    def describe(self, worker, current, threads, pointers):
+        ready = worker["ready"]
+        thread = threads.get(int(worker.address)) or (thread_on(current, pointers) if current else None)
         queued = int(ready["tail"]) - int(ready["head"]) + int(ready["bound_count"])
         queued += int(ready["overflow"]["count"]) + int(worker["bound"]["count"])
-        does = f"runs {tasks[current].short()}" if current in tasks else "sleeps" if worker["asleep"] else "looks for work"
+        does = f"runs {current.short()}" if current else "sleeps" if worker["asleep"] else "looks for work"
         stats = ", ".join(f"{name} {int(worker['stats'][name])}" for name in ("switches", "spawned", "finished", "steals", "sleeps"))
         where = f" on thread {thread.num} (LWP {thread.ptid[1]})" if thread else ""
         return f"  worker {int(worker['index'])}{where} {does}; {queued} ready, {int(worker['timers']['count'])} timers; {stats}"
@@ -412,10 +436,9 @@ class Workers(gdb.Command):
     def invoke(self, arguments, from_tty):
         threads, pointers = self.threads(), stack_pointers()
         for runtime in all_runtimes():
-            tasks = {task.address: task for task in runtime.tasks()}
             show(runtime.title())
             for worker in runtime.workers:
-                show(self.describe(worker, tasks, threads, pointers))
+                show(self.describe(worker, runtime.task_at(int(worker["current"])), threads, pointers))
 
 
 class Backtrace(gdb.Command):
