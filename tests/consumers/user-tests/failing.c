@@ -112,7 +112,7 @@ WHORL_TEST(deadlock, of_two, .seeds = 1)
     whorl_sleep_until(WHORL_NEVER);
 }
 
-WHORL_TEST(timeout, of_what_computes, .seeds = 1, .timeout = WHORL_MS(300))
+WHORL_TEST(timeout, of_what_computes, .seeds = 1, .timeout = WHORL_SEC(2))
 {
     for (volatile int i = 0;; i = 0)
         (void)i;
