@@ -302,11 +302,27 @@ def frames_of(task, pointers):
 def why_no_frames(task):
     """A task that has none yet, or no more."""
     if task.state == "ended":
-        return "It has ended; nobody has joined it yet."
-    start = gdb.parse_and_eval("(unsigned long) &whorl__context_start")
-    if not task.value["stack"] or (task.state == "ready" and task.goes_on_at() == int(start)):
-        return f"It has not begun; it will run {task.value['fn'].format_string(symbols=True)}."
+        return "it has ended; nobody has joined it yet"
+    start = int(gdb.parse_and_eval("(unsigned long) &whorl__context_start"))
+    goes_on_at = task.goes_on_at() if task.value["stack"] else start
+    if goes_on_at == 0:
+        return "its stack is not in this core file: gdb leaves out what stands behind a page that it cannot read, as guards are"
+    if goes_on_at == start:
+        return f"it has not begun; it will run {task.value['fn'].format_string(symbols=True)}"
     return None
+
+
+def with_frames_of(task, pointers, look):
+    """Calls look(level) with the task's innermost frame selected, which has that level; or says why it has none."""
+    try:
+        reason = None if thread_on(task, pointers) else why_no_frames(task)
+        if reason:
+            show(f"{task.short()}: {reason}")
+            return
+        with selection_kept(), frames_of(task, pointers) as level:
+            look(level)
+    except gdb.MemoryError as why:
+        show(f"{task.short()}: its stack cannot be read: {why}")
 
 
 def backtrace(arguments, level):
@@ -456,12 +472,7 @@ TASK is a number from `whorl tasks`, a name, or an expression that is a task's a
         pointers = stack_pointers()
         for task in find_tasks(words[0]):
             show(f"{task.label()} {hex(task.address)} \"{task.name}\" {task.state}:")
-            reason = None if thread_on(task, pointers) else why_no_frames(task)
-            if reason:
-                show(reason)
-                continue
-            with selection_kept(), frames_of(task, pointers) as level:
-                show(backtrace(words[1:], level))
+            with_frames_of(task, pointers, lambda level: show(backtrace(words[1:], level)))
 
 
 class Apply(gdb.Command):
@@ -478,12 +489,7 @@ The innermost frame is selected. Where `frame` and `up` show numbers, they may b
             raise gdb.GdbError("whorl apply TASK|all COMMAND")
         pointers = stack_pointers()
         for task in find_tasks(spec):
-            reason = None if thread_on(task, pointers) else why_no_frames(task)
-            if reason:
-                show(f"{task.short()}: {reason}")
-                continue
-            with selection_kept(), frames_of(task, pointers):
-                gdb.execute(command, from_tty)
+            with_frames_of(task, pointers, lambda level: gdb.execute(command, from_tty))
 
 
 class TaskFunction(gdb.Function):
