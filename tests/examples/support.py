@@ -257,6 +257,25 @@ def run(program, *options):
     return done.returncode, done.stdout, done.stderr
 
 
+def simulate(*options, workers=1, seed=1, **variables):
+    """Runs the program on the null reactor, where waiting takes no time and the clock is exact: status, standard output and error."""
+    env = {**os.environ, "WHORL_REACTOR": "null", "WHORL_WORKERS": str(workers), "WHORL_SEED": str(seed), **variables}
+    done = subprocess.run([program(), *options], capture_output=True, text=True, timeout=PATIENCE, check=False, env=env)
+    return done.returncode, done.stdout, done.stderr
+
+
+def simulations(*options, workers=(1, 2, 4), seeds=range(1, 11)):
+    """The distinct outputs of many such runs, each of which must end well and without a word on standard error."""
+    outputs = set()
+    for count in workers:
+        for seed in seeds:
+            status, output, errors = simulate(*options, workers=count, seed=seed)
+            if (status, errors) != (0, ""):
+                raise AssertionError(f"{options}, {count} workers, seed {seed}: status {status}, {errors}")
+            outputs.add(output)
+    return outputs
+
+
 def main():
     """Runs the tests of the calling file; sys.argv[1] is the program. Status 77, which meson takes for skipped, when all were."""
     PROGRAM.append(sys.argv[1])
