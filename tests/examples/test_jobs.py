@@ -83,13 +83,20 @@ class Slow(unittest.TestCase):
         self.delays_nobody("/polite", 20, 2)
         self.delays_nobody("/polite", 5, 1)
 
-    def test_stopping_ends_them(self):
+    def stopping_ends(self, *paths):
         with Server(program()) as server:
-            slow = [ask(server, "/block"), ask(server, "/polite")]
-            wait_for(lambda: get(server, "/slow") == (200, "2\n"), "both are at it")
+            slow = [ask(server, path) for path in paths]
+            wait_for(lambda: get(server, "/slow") == (200, f"{len(paths)}\n"), "all are at it")
             self.assertEqual(server.stop(), 0)
             for connection in slow:
                 connection.close()
+
+    def test_stopping_ends_what_blocks(self):
+        self.stopping_ends("/block")
+
+    def test_stopping_ends_what_computes(self):
+        self.stopping_ends("/compute")
+        self.stopping_ends("/polite", "/polite", "/polite")
 
 
 if __name__ == "__main__":
