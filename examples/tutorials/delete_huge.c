@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Deletes a huge file while a ticker goes on: in slices from its end, with a pause after each, so that neither the worker nor the disk
- * is kept by it.
+ * is kept by it. Or at once, by a thread of the pool for code that blocks.
  *
  * From the build tree: meson setup build && meson compile -C build && ./build/examples/tutorials/delete_huge
  * Installed:           cc -O2 -o delete_huge delete_huge.c $(pkg-config --cflags --libs whorl) && ./delete_huge */
@@ -20,40 +20,63 @@
 #define PAUSE WHORL_MS(10)
 #define TICK  WHORL_MS(25)
 
-/* Makes a file of that size, though all of it is one hole, and stores its name. Returns its descriptor or -errno. */
-static int make_huge(char *name, size_t size)
+struct huge {
+    char name[4096];
+    int fd;
+};
+
+/* Makes a file of that size, though all of it is one hole. Returns 0 or -errno. */
+static int make_huge(struct huge *huge)
 {
     const char *folder = getenv("TMPDIR");
-    int fd, err;
+    int err;
 
-    snprintf(name, size, "%s/huge-XXXXXX", folder != NULL ? folder : "/tmp");
-    fd = mkostemp(name, O_CLOEXEC);
-    if (fd < 0)
+    snprintf(huge->name, sizeof huge->name, "%s/huge-XXXXXX", folder != NULL ? folder : "/tmp");
+    huge->fd = mkostemp(huge->name, O_CLOEXEC);
+    if (huge->fd < 0)
         return -errno;
-    if (ftruncate(fd, SIZE) < 0) {
+    if (ftruncate(huge->fd, SIZE) < 0) {
         err = -errno;
-        close(fd);
-        unlink(name);
+        close(huge->fd);
+        unlink(huge->name);
         return err;
     }
-    return fd;
+    return 0;
 }
 
-/* Makes the file empty. Returns how many slices that took, or -errno. */
-static int delete_in_slices(int fd, int64_t size)
+/* Deletes the file, whatever happens. Returns how many slices that took, or -errno. */
+static int delete_in_slices(struct huge *huge)
 {
-    int slices = 0, err;
+    int slices = 0, err = 0;
 
-    while (size > 0) {
-        size = size > SLICE ? size - SLICE : 0;
-        if (ftruncate(fd, size) < 0) /* blocks, but not for long */
-            return -errno;
+    for (int64_t size = SIZE; size > 0 && err == 0; size -= SLICE) {
+        err = ftruncate(huge->fd, size - SLICE) < 0 ? -errno : whorl_sleep(PAUSE); /* the first blocks, but not for long */
         slices++;
-        err = whorl_sleep(PAUSE);
-        if (err < 0)
-            return err;
     }
-    return slices;
+    if (unlink(huge->name) < 0 && err == 0)
+        err = -errno;
+    close(huge->fd);
+    return err < 0 ? err : slices;
+}
+
+static intptr_t unlink_and_close(void *arg)
+{
+    const struct huge *huge = arg;
+    int err = unlink(huge->name) < 0 ? -errno : 0;
+
+    close(huge->fd); /* nobody has it open any more, so its space is given back: this takes the time */
+    return err;
+}
+
+/* Deletes the file, whatever happens. Returns 1, or -errno. */
+static int delete_at_once(struct huge *huge)
+{
+    intptr_t result = 0;
+    int err = whorl_blocking(unlink_and_close, huge, &result);
+
+    if (err < 0) /* no thread took it */
+        unlink_and_close(huge);
+    return err < 0 ? err : result < 0 ? (int)result : 1;
 }
 
 /* Ticks until its scope is cancelled, and counts. */
@@ -68,39 +91,47 @@ static intptr_t tick(void *arg)
 
 static intptr_t delete_beside_a_ticker(void *arg)
 {
-    char name[4096];
+    const int *at_once = arg;
+    struct huge huge;
     struct whorl_scope scope;
-    int fd = make_huge(name, sizeof name), ticks = 0, slices;
+    int err = make_huge(&huge), ticks = 0, slices;
 
-    (void)arg;
-    if (fd < 0) {
-        fprintf(stderr, "delete_huge: %s: %s\n", name, strerror(-fd));
-        return fd;
+    if (err < 0) {
+        fprintf(stderr, "delete_huge: %s: %s\n", huge.name, strerror(-err));
+        return err;
     }
     whorl_scope_open(&scope);
-    slices = whorl_scope_spawn(&scope, tick, &ticks);
-    if (slices == 0)
-        slices = delete_in_slices(fd, SIZE);
+    err = whorl_scope_spawn(&scope, tick, &ticks);
+    slices = *at_once ? delete_at_once(&huge) : delete_in_slices(&huge);
     whorl_scope_cancel(&scope, "the file is deleted");
     whorl_scope_close(&scope);
-    close(fd);
-    unlink(name);
-    if (slices < 0) {
-        fprintf(stderr, "delete_huge: %s\n", strerror(-slices));
-        return slices;
-    }
-    printf("deleted %d MiB in %d slices; %d ticks meanwhile\n", (int)(SIZE / MIB), slices, ticks);
-    return 0;
+    if (err == 0 && slices < 0)
+        err = slices;
+    if (err < 0)
+        fprintf(stderr, "delete_huge: %s\n", strerror(-err));
+    else
+        printf("deleted %d MiB in %d slice%s; %d ticks meanwhile\n", (int)(SIZE / MIB), slices, slices == 1 ? "" : "s", ticks);
+    return err;
+}
+
+static int print_usage(FILE *out, int status)
+{
+    fputs("usage: delete_huge [--at-once]\n"
+          "Makes a sparse file of 2 GiB in $TMPDIR, or /tmp, and deletes it while a ticker goes on: in slices.\n\n"
+          "  --at-once  or by one system call on another thread\n"
+          "  --help     show this\n",
+          out);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
     struct whorl_options options = {.size = sizeof options, .workers = 1};
+    int at_once = argc == 2 && strcmp(argv[1], "--at-once") == 0;
 
-    if (argc > 1) {
-        fprintf(strcmp(argv[1], "--help") == 0 ? stdout : stderr,
-                "usage: delete_huge\nMakes a sparse file of 2 GiB in $TMPDIR, or /tmp, and deletes it while a ticker goes on.\n");
-        return strcmp(argv[1], "--help") == 0 ? 0 : 2;
-    }
-    return whorl_run(delete_beside_a_ticker, NULL, &options) == 0 ? 0 : 1;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return print_usage(stdout, 0);
+    if (argc > 1 && !at_once)
+        return print_usage(stderr, 2);
+    return whorl_run(delete_beside_a_ticker, &at_once, &options) == 0 ? 0 : 1;
 }

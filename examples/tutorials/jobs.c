@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A web server that answers at once and works later, in a scope that lives as long as it does; and slow handlers, which compute or
- * block, and delay nobody: other workers take over what would wait for theirs.
+ * block, and delay nobody: other workers take over what would wait for theirs, and there is a pool of threads for what blocks.
  *
  *   POST /jobs?ms=N   202 and the job's number; it takes N milliseconds
  *   GET /jobs/N       how it is doing: running, done or cancelled
@@ -8,6 +8,7 @@
  *   GET /compute      computes until there is a release, and never lets go of its worker
  *   GET /polite       the same, with a checkpoint in the loop: as many as there are may do so
  *   GET /block        blocks its worker in a system call until there is a release
+ *   GET /pooled       blocks a thread of the pool for such code instead
  *   GET /release      ends what computes and blocks
  *   GET /slow         how many do
  *
@@ -101,14 +102,16 @@ static void compute(struct office *office, bool polite)
             whorl_checkpoint();
 }
 
-static void block(struct office *office)
+static intptr_t block(void *arg)
 {
+    struct office *office = arg;
     char byte;
 
     /* Who closes does it the other way round: it sees this one, or is seen here. */
     atomic_fetch_add(&office->blocked, 1);
     while (!atomic_load(&office->closing) && read(office->pipe[0], &byte, 1) < 0 && errno == EINTR)
         continue;
+    return 0;
 }
 
 static void release(struct office *office)
@@ -130,14 +133,18 @@ static void release(struct office *office)
 
 static int be_slow(struct office *office, const char *path, struct web_answer *answer)
 {
+    int err = 0;
+
     atomic_fetch_add(&office->slow, 1);
-    if (strcmp(path, "/block") == 0)
+    if (strcmp(path, "/pooled") == 0)
+        err = whorl_blocking(block, office, NULL);
+    else if (strcmp(path, "/block") == 0)
         block(office);
     else
         compute(office, strcmp(path, "/polite") == 0);
     atomic_fetch_sub(&office->slow, 1);
     snprintf(answer->body, sizeof answer->body, "released\n");
-    return 0;
+    return err;
 }
 
 static int answer(const char *method, const char *path, struct web_answer *answer, void *arg)
@@ -149,7 +156,8 @@ static int answer(const char *method, const char *path, struct web_answer *answe
         return post_job(office, number, answer);
     if (sscanf(path, "/jobs/%7ld", &number) == 1)
         return get_job(office, number, answer);
-    if (strcmp(path, "/compute") == 0 || strcmp(path, "/polite") == 0 || strcmp(path, "/block") == 0)
+    if (strcmp(path, "/compute") == 0 || strcmp(path, "/polite") == 0 || strcmp(path, "/block") == 0 ||
+        strcmp(path, "/pooled") == 0)
         return be_slow(office, path, answer);
     if (strcmp(path, "/release") == 0)
         release(office);

@@ -34,6 +34,12 @@ class DeleteHuge(unittest.TestCase):
         ticks = re.fullmatch(r"deleted 2048 MiB in 32 slices; (\d+) ticks meanwhile\n", output)
         self.assertGreater(int(ticks[1]), 0)
 
+    @unittest.skipIf(uring_refusal(), "io_uring is refused here")
+    def test_at_once_by_a_thread_of_the_pool(self):
+        status, output, errors = run(program(), "--at-once")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertRegex(output, r"^deleted 2048 MiB in 1 slice; \d+ ticks meanwhile\n$")
+
 
 if __name__ == "__main__":
     main()

@@ -83,6 +83,9 @@ class Slow(unittest.TestCase):
         self.delays_nobody("/polite", 20, 2)
         self.delays_nobody("/polite", 5, 1)
 
+    def test_any_number_of_those_that_block_threads_of_the_pool(self):
+        self.delays_nobody("/pooled", 20, 1)
+
     def stopping_ends(self, *paths):
         with Server(program()) as server:
             slow = [ask(server, path) for path in paths]
@@ -93,6 +96,7 @@ class Slow(unittest.TestCase):
 
     def test_stopping_ends_what_blocks(self):
         self.stopping_ends("/block")
+        self.stopping_ends("/pooled", "/pooled")
 
     def test_stopping_ends_what_computes(self):
         self.stopping_ends("/compute")
