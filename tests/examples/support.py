@@ -51,6 +51,8 @@ def wait_for(condition, what, limit=PATIENCE):
 class Server:
     """A running example, listening on a free port of 127.0.0.1 unless told otherwise."""
 
+    COMMAND = ("--port", "0", "--workers", "2")
+
     def __init__(self, program, *options, descriptors=None):
         def limit():
             if descriptors is not None:
@@ -59,7 +61,7 @@ class Server:
         self.root = options[options.index("--root") + 1] if "--root" in options else "/nowhere"
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [program, "--port", "0", "--workers", "2", *options],
+            [program, *self.COMMAND, *options],
             stdout=subprocess.PIPE, stderr=self.errors, text=True, preexec_fn=limit)
         try:
             line = self._line()
