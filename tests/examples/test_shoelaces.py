@@ -22,14 +22,14 @@ at most 1 at a time
 
 class Concurrent(unittest.TestCase):
     def test_one_worker_stops_running_to_tie(self):
-        outputs = simulations(seeds=range(1, 31))
+        outputs = simulations("--effort", "1", seeds=range(1, 31))
         self.assertIn(ONE_WORKER, outputs)
         for output in outputs:  # when it looks at the shoes is left to chance, but not that it stands still to tie them
             self.assertNotIn("tying\n", output.replace("they are loose: tying\ntied\n", ""))
             self.assertTrue(output.endswith("at most 1 at a time\n"))
 
     def test_a_number_of_workers_that_makes_no_sense_is_refused(self):
-        for bad in (["--workers"], ["--workers", "0"], ["--workers", "3"], ["--workers", "2x"]):
+        for bad in (["--workers"], ["--workers", "0"], ["--workers", "3"], ["--workers", "2x"], ["--effort", "0"]):
             with self.subTest(bad):
                 status, output, errors = run(program(), *bad)
                 self.assertEqual((status, output), (2, ""))
