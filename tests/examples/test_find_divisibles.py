@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the tutorial prints for each version, to the letter; where it is left to chance here, the tutorial's is among what comes."""
+import os
 import unittest
+import unittest.mock
 
 from support import main, needs_uring, program, run, simulate, simulations
 
@@ -81,6 +83,20 @@ class OnTheKernel(unittest.TestCase):
         lines = output.splitlines(keepends=True)
         self.assertEqual(lines[-1], "Done w/ nums in range 50800012 divisible by 3411321\n")
         self.assertEqual(sorted(lines[:-1]), sorted(["finding nums in range 50800012 divisible by 3411321\n", *FIND[1:], *DONE[1:]]))
+
+    def test_debug_mode_tells_of_the_one_that_keeps_its_worker(self):
+        with unittest.mock.patch.dict(os.environ, WHORL_DEBUG="1", WHORL_SLICE_NS="1000000"):
+            status, output, errors = run(program(), "parallel")
+        self.assertEqual(status, 0)
+        self.assertRegex(errors, r"spawned at \S*find_divisibles\.c:\d+\) has run on worker \d for more than 1 ms without letting others run")
+        self.assertIn("call whorl_checkpoint in its loops", errors)
+        self.assertEqual(len(output.splitlines()), 6)
+
+    def test_and_of_those_that_nobody_waits_for(self):
+        with unittest.mock.patch.dict(os.environ, WHORL_DEBUG="1"):
+            status, output, errors = run(program(), "forgot")
+        self.assertEqual((status, len(output.splitlines())), (0, 6))
+        self.assertEqual(errors.count("was never joined: join it"), 3)
 
     def test_one_worker_runs_them_as_the_tutorial_says(self):
         status, output, errors = run(program(), "async")
