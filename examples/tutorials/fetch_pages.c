@@ -42,7 +42,7 @@ static int fetch_by_tasks(struct fetch fetches[], intptr_t lengths[])
         lengths[i] = -ENOMEM;
         if (tasks[i] == NULL)
             continue;
-        while (whorl_join(tasks[i], &lengths[i]) == -ECANCELED) { /* who is to stop stops them, and waits all the same */
+        while (whorl_join(tasks[i], &lengths[i]) < 0) { /* who is to stop stops them, and waits all the same */
             whorl_cancel(tasks[i]);
             err = -ECANCELED;
         }

@@ -2,6 +2,7 @@
 """500 users of the chat server in rooms of 50, on loopback: everybody hears everything, in the order in which each said it. The delivery
 latency, which this client has its part in, is reported and not judged."""
 import collections
+import resource
 import selectors
 import socket
 import time
@@ -81,6 +82,14 @@ class Load:
 
 @needs_uring
 class FiveHundred(unittest.TestCase):
+    def setUp(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 2 * USERS
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            self.skipTest(f"only {hard} descriptors are to be had")
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
     def test_everybody_hears_everything_in_order(self):
         with Server(program()) as server:
             load = Load(server)
