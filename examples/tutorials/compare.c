@@ -215,7 +215,7 @@ static int plot(const double took[], const struct workload *work, const char *pa
 {
     int err, status = -1;
     pid_t pid;
-    FILE *out;
+    FILE *out = NULL;
 
     signal(SIGPIPE, SIG_IGN); /* gnuplot's end shows in its status */
     err = start_gnuplot(&pid, &out);

@@ -118,7 +118,7 @@ static intptr_t crawl_site(void *arg)
         return port;
     }
     for (int i = 0; i < PAGES; i++)
-        snprintf(urls[i], sizeof urls[i], "http://127.0.0.1:%d%s", port, paths[i]);
+        snprintf(urls[i], sizeof urls[i], "http://127.0.0.1:%d/page%d", port, i + 1);
     crawl->urls = whorl_queue_create(sizeof(const char *), 0, WHORL_QUEUE_FIFO);
     if (crawl->urls != NULL)
         err = fetch_pages(crawl, urls);
