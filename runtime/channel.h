@@ -22,19 +22,23 @@ struct whorl__order {
     void (*take)(struct whorl_channel *c, void *item);
 };
 
+/* What each item changes is in the first cache line, and what it only reads in the second: those are what two workers pull to and fro. */
 struct whorl_channel {
     struct whorl__waiters receivers; /* its lock guards all of this */
     struct whorl__waiters senders;
-    char *items;                      /* the buffer */
-    size_t size;                      /* of an item; constant */
-    size_t length;                    /* items in the buffer */
-    size_t first;                     /* of a ring: the slot of the oldest */
-    size_t room;                      /* slots */
-    size_t capacity;                  /* how many slots there may be; constant */
-    size_t stride;                    /* of slots, in bytes; constant */
-    const struct whorl__order *order; /* NULL: a ring; constant */
-    size_t unfinished;                /* of a queue: items that were sent and not yet reported done */
+    size_t length; /* items in the buffer */
+    size_t first;  /* of a ring: the slot of the oldest */
+
+    char *items __attribute__((aligned(WHORL__CACHE_LINE))); /* the buffer */
+    size_t size;                                             /* of an item; constant */
+    size_t room;                                             /* slots */
+    size_t capacity;                                         /* how many slots there may be; constant */
+    size_t stride;                                           /* of slots, in bytes; constant */
+    const struct whorl__order *order;                        /* NULL: a ring; constant */
     bool closed;
+    bool counted; /* it is a queue's, and counts in */
+
+    size_t unfinished __attribute__((aligned(WHORL__CACHE_LINE))); /* items that were sent and not yet reported done */
 } __attribute__((aligned(WHORL__CACHE_LINE)));
 
 /* `room` slots now, up to `capacity` later. False: no memory. */
@@ -108,7 +112,8 @@ static inline int whorl__channel_accept(struct whorl_channel *c, const void *ite
     } else {
         return c->room < c->capacity ? -ENOBUFS : -EAGAIN;
     }
-    c->unfinished++;
+    if (c->counted)
+        c->unfinished++;
     return 0;
 }
 
@@ -123,7 +128,8 @@ static inline int whorl__channel_hand_out(struct whorl_channel *c, void *item, s
     if (__builtin_expect(c->senders.first != NULL, 0))
         sender = whorl__waiters_claim(&c->senders, end);
     if (sender) {
-        c->unfinished++;
+        if (c->counted)
+            c->unfinished++;
         if (buffered)
             whorl__channel_put(c, sender->item);
         else

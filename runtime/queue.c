@@ -89,6 +89,7 @@ static struct whorl_queue *create(size_t size, size_t stride, size_t most, const
         return NULL;
     }
     q->core.order = order;
+    q->core.counted = true;
     return q;
 }
 
