@@ -194,3 +194,21 @@ TASK_TEST(wait_fd, a_select_that_is_cancelled_or_late_leaves_no_operation, 2)
     CHECK_EQ(whorl_close(first[1]), 0);
     CHECK_EQ(whorl_close(second[1]), 0);
 }
+
+static intptr_t wait_without_kernel(void *arg)
+{
+    struct whorl_case fd = whorl_case_fd(0, POLLIN);
+
+    CHECK_EQ(whorl_wait_fd(0, POLLIN), -EOPNOTSUPP);
+    CHECK_EQ(whorl_try_select(&fd, 1), 0);
+    CHECK_EQ(fd.result, -EOPNOTSUPP);
+    CHECK_EQ(whorl_select(&fd, 1), 0);
+    CHECK_EQ(fd.result, -EOPNOTSUPP);
+    return (intptr_t)arg;
+}
+
+TEST(wait_fd, the_null_reactor_refuses)
+{
+    CHECK_EQ(whorl_run(wait_without_kernel, NULL, &(struct whorl_options){.size = sizeof(struct whorl_options), .reactor = "null"}),
+             0);
+}
