@@ -5,6 +5,25 @@
 #include "runtime/watch.h"
 #include <stddef.h>
 
+/* What has a wait list. */
+
+int whorl__case_stand(struct whorl__waiters *lock, struct whorl__waiters *l, struct whorl_case *self, bool possible)
+{
+    if (!possible)
+        whorl__waiters_append(l, &self->waiter);
+    whorl__waiters_unlock(lock);
+    return possible;
+}
+
+void whorl__case_leave(struct whorl__waiters *lock, struct whorl__waiters *l, struct whorl_case *self)
+{
+    /* Even if somebody else has taken the waiter off: he may be at it still, see runtime/waiter.h. */
+    whorl__waiters_lock(lock);
+    if (self->waiter.listed)
+        whorl__waiters_remove(l, &self->waiter);
+    whorl__waiters_unlock(lock);
+}
+
 /* Channels, and the queues that begin with one. */
 
 /* With the lock: does somebody wait in a list besides the task itself, which may select over both sides of a channel? He may have been served
@@ -18,24 +37,9 @@ static bool anyone_else(const struct whorl__waiters *l, const struct whorl_task 
     return waiter != NULL;
 }
 
-/* With the lock, which it leaves. */
-static int stand_unless(bool possible, struct whorl_channel *c, struct whorl__waiters *side, struct whorl_case *self)
-{
-    if (!possible) {
-        self->waiter.item = whorl__channel_place(c, self->item);
-        whorl__waiters_append(side, &self->waiter);
-    }
-    whorl__channel_unlock(c);
-    return possible;
-}
-
-/* The lock is taken even if somebody else has taken the place away: he may be at it still, see runtime/waiter.h. */
 static void leave_side(struct whorl_channel *c, struct whorl__waiters *side, struct whorl_case *self, bool chosen)
 {
-    whorl__channel_lock(c);
-    if (self->waiter.listed)
-        whorl__waiters_remove(side, &self->waiter);
-    whorl__channel_unlock(c);
+    whorl__case_leave(&c->receivers, side, self);
     if (chosen)
         self->result = self->waiter.item ? 0 : -EPIPE;
 }
@@ -51,8 +55,9 @@ static int stand_to_send(struct whorl_case *self)
     struct whorl_channel *c = self->object;
 
     whorl__channel_lock(c);
-    return stand_unless(c->closed || c->length < c->capacity || anyone_else(&c->receivers, self->waiter.task), c, &c->senders,
-                        self);
+    self->waiter.item = whorl__channel_place(c, self->item);
+    return whorl__case_stand(&c->receivers, &c->senders, self,
+                             c->closed || c->length < c->capacity || anyone_else(&c->receivers, self->waiter.task));
 }
 
 static void leave_senders(struct whorl_case *self, bool chosen)
@@ -73,7 +78,9 @@ static int stand_to_recv(struct whorl_case *self)
     struct whorl_channel *c = self->object;
 
     whorl__channel_lock(c);
-    return stand_unless(c->closed || c->length > 0 || anyone_else(&c->senders, self->waiter.task), c, &c->receivers, self);
+    self->waiter.item = whorl__channel_place(c, self->item);
+    return whorl__case_stand(&c->receivers, &c->receivers, self,
+                             c->closed || c->length > 0 || anyone_else(&c->senders, self->waiter.task));
 }
 
 static void leave_receivers(struct whorl_case *self, bool chosen)

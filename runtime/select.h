@@ -19,6 +19,11 @@ struct whorl__case_kind {
     void (*leave)(struct whorl_case *c, bool chosen);
 };
 
+/* For kinds of objects with a wait list, what `stand` returns. Called with the lock, after a look whether it can be done; leaves the lock. */
+int whorl__case_stand(struct whorl__waiters *lock, struct whorl__waiters *l, struct whorl_case *c, bool possible);
+/* … and their `leave`. If it was claimed, what was handed over is there. */
+void whorl__case_leave(struct whorl__waiters *lock, struct whorl__waiters *l, struct whorl_case *c);
+
 /* For kinds that stand by the end of a task: it claims the gate. False: it has ended. */
 bool whorl__case_watch(struct whorl_case *c, struct whorl_task *t);
 /* Ends that. Once it is done nobody touches the case. */
