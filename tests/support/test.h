@@ -59,9 +59,9 @@ void test_criterion_end(void);
     static void suite_##__##name_(void);                                                                                           \
     __attribute__((constructor)) static void suite_##__##name_##__register(void)                                                   \
     {                                                                                                                              \
-        static const struct test_options options = {option};                                                                       \
+        static const struct test_options with = {option};                                                                          \
         static struct whorl_test test = {.suite = #suite_, .name = #name_, .body = suite_##__##name_};                             \
-        test.timeout = WHORL_SEC(options.timeout);                                                                                 \
+        test.timeout = WHORL_SEC(with.timeout);                                                                                    \
         whorl_test_register(&test);                                                                                                \
     }                                                                                                                              \
     static void suite_##__##name_(void)

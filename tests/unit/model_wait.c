@@ -93,6 +93,35 @@ void whorl__must_not_suspend(const struct whorl_task *t, const char *call)
     die(call);
 }
 
+void whorl__alarm(const char *format, ...)
+{
+    (void)format;
+    die("nobody makes mistakes");
+}
+
+/* What is said of a call that failed. */
+
+int whorl__failed(int err, const char *operation, const char *detail)
+{
+    (void)operation;
+    (void)detail;
+    return err;
+}
+
+int whorl__failed_at(int err, const char *operation, const char *place, const char *detail)
+{
+    (void)operation;
+    (void)place;
+    (void)detail;
+    return err;
+}
+
+void whorl__note_cause(struct whorl_task *t, uint32_t cause)
+{
+    (void)t;
+    (void)cause;
+}
+
 void whorl__check_handle(const struct whorl_task *t, const char *call)
 {
     (void)t;
