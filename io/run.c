@@ -6,7 +6,6 @@
 #include "io/sys.h"
 #include "runtime/current.h"
 #include "runtime/fatal.h"
-#include "runtime/pool.h"
 #include "runtime/foreign.h"
 #include "runtime/forked.h"
 #include "runtime/pool.h"

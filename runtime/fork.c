@@ -475,7 +475,8 @@ static bool others_wait(struct whorl__worker *w, whorl_ns now)
            !whorl__fifo_empty(&w->mailbox) || !whorl__fifo_empty(&w->runtime->inbox);
 }
 
-/* The credit is used up: looks at the clock and at who waits, and gives the worker away if that is due. */
+/* The credit is used up: looks at the clock and at who waits, and gives the worker away if that is due. Others wait for it in the kernel, too: what
+ * comes from the network is perhaps brought by ksoftirqd, a thread like any other, for which a slice of a thread that computes is 3 ms long. */
 static void look_up(struct whorl__worker *w, struct whorl__forks *forks)
 {
     whorl_ns now = w->runtime->ops->now(w->runtime->reactor);
@@ -487,9 +488,12 @@ static void look_up(struct whorl__worker *w, struct whorl__forks *forks)
         w->credit /= 2;
     whorl__store_relaxed(&w->looked, now);
     forks->credit = w->credit;
-    if (now - w->now >= SLICE && others_wait(w, now)) {
-        whorl__stand_back(w, w->current);
+    if (now - w->yielded >= SLICE) {
+        w->yielded = now;
+        sched_yield();
     }
+    if (now - w->now >= SLICE && (others_wait(w, now) || whorl__anyone_neglects(w, now)))
+        whorl__stand_back(w, w->current);
 }
 
 void whorl__checkpoint_slow(void)

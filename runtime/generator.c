@@ -177,6 +177,8 @@ int whorl_generator_open_at(struct whorl_generator *g, whorl_generator_fn fn, vo
     if (!g->task)
         return -ENOMEM;
     g->task->latch = (uintptr_t)&g->watch | WHORL__LATCH_WATCH; /* before it begins */
+    if (rare->locals)
+        whorl__locals_inherit(g->task, t);
     whorl__add_trait(t, WHORL__LADEN);
     rare->generators = g;
     return 0;
@@ -224,6 +226,8 @@ int whorl_generator_close(struct whorl_generator *g)
     unlink_generator(t, g);
     stopped = g->begun && stop(w, t, g);
     g->consumer = NULL;
+    if (!g->begun && whorl__rare(g->task)->locals)
+        whorl__locals_end(g->task);
     whorl__record_put(whorl__worker(), g->task);
     return g->result >= 0 || (stopped && g->result == -ECANCELED) ? 0 : g->result;
 }

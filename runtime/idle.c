@@ -276,7 +276,7 @@ static void wait_and_watch(struct whorl__worker *w)
         pause = somebody_forks(rt) ? WATCH_MIN : 2 * pause < WATCH_MAX ? 2 * pause : WATCH_MAX;
         /* Before its time: something has come, or the loop has to do something first. */
     } while (w->now >= until && w->now < timer && whorl__load_relaxed(&w->asleep) && somebody_works(rt) && !whorl__anything(w) &&
-             !whorl__anyone_neglects(w));
+             !whorl__anyone_neglects(w, w->now));
     whorl__pause_at(WAKE_UNWATCH);
     whorl__store_release(&rt->watched, 0u); /* pairs with the exchange above */
 }

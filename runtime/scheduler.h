@@ -279,8 +279,8 @@ void whorl__fence_others(struct whorl__runtime *rt);
 
 /* Takes over what others neglect: of all workers, or of the next one. */
 void whorl__look_after_others(struct whorl__worker *w, bool all);
-/* Is there anything? By w->now. */
-bool whorl__anyone_neglects(const struct whorl__worker *w);
+/* Is there anything? */
+bool whorl__anyone_neglects(const struct whorl__worker *w, whorl_ns now);
 
 /* wait.c */
 

@@ -29,12 +29,12 @@ static bool neglects(const struct whorl__worker *v, whorl_ns now)
     return whorl__port_ready(v->port) || whorl__load_relaxed(&v->port->pending) || whorl__load_relaxed(&v->timers.next) <= now;
 }
 
-bool whorl__anyone_neglects(const struct whorl__worker *w)
+bool whorl__anyone_neglects(const struct whorl__worker *w, whorl_ns now)
 {
     const struct whorl__runtime *rt = w->runtime;
 
-    for (int i = 0; i < rt->worker_count; i++)
-        if (&rt->workers[i] != w && neglects(&rt->workers[i], w->now))
+    for (int i = 0; rt->watch && i < rt->worker_count; i++)
+        if (&rt->workers[i] != w && neglects(&rt->workers[i], now))
             return true;
     return false;
 }

@@ -3,8 +3,8 @@
 #ifndef WHORL_WHORL_H
 #define WHORL_WHORL_H
 
-#include <whorl/base.h>
 #include <whorl/barrier.h>
+#include <whorl/base.h>
 #include <whorl/blocking.h>
 #include <whorl/channel.h>
 #include <whorl/cleanup.h>

@@ -467,6 +467,7 @@ const struct model_excuse model_excuses[] = {
     {"await: cas latch", "release", "if it fails, the sleeper acquires when it looks at the latch again"},
     {"whorl__publish_gate: cas &t->gate", "release", "likewise, at the gate"},
     {"whorl__latch_open: exchange latch", "acq_rel", "one order for all that is done to latches: it costs nothing"},
+    {"open_gate: exchange &t->gate", "acq_rel", "likewise"},
     {"whorl__interrupt: cas latch", "acq_rel", "likewise"},
     {"whorl__interrupt: cas latch", "acquire",
      "likewise; who interrupts has nothing to tell but the bit, which the sleeper finds set"},

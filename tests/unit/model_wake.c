@@ -129,9 +129,10 @@ void whorl__look_after_others(struct whorl__worker *w, bool all)
     (void)all;
 }
 
-bool whorl__anyone_neglects(const struct whorl__worker *w)
+bool whorl__anyone_neglects(const struct whorl__worker *w, whorl_ns now)
 {
     (void)w;
+    (void)now;
     return false;
 }
 
