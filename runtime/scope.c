@@ -12,6 +12,7 @@
 #include "runtime/record.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"
+#include "runtime/waiter.h"
 #include <errno.h>
 #include <stddef.h>
 #include <whorl/scope.h>
@@ -74,7 +75,7 @@ static void enter(struct whorl_task **list, struct whorl_task *t)
     *list = t;
 }
 
-static void leave(struct whorl_scope *s, struct whorl_task *t)
+static inline void leave(struct whorl_scope *s, struct whorl_task *t)
 {
     struct whorl__rare *rare = whorl__rare(t);
 
@@ -270,7 +271,7 @@ static struct whorl_task *opener(struct whorl_scope *s, const char *call, struct
     return t;
 }
 
-static struct whorl_task *closer(struct whorl_scope *s, const char *call, struct whorl__worker **w)
+static inline struct whorl_task *closer(struct whorl_scope *s, const char *call, struct whorl__worker **w)
 {
     struct whorl_task *t = opener(s, call, w);
 
@@ -323,11 +324,12 @@ int whorl_scope_spawn_at(struct whorl_scope *s, whorl_fn fn, void *arg, const st
 }
 
 /* Waits until there are no children, and cancels them when the wait was to end before that. `closing`: what spawning is to see from the
- * beginning of this on. */
-static void join_children(struct whorl_scope *s, struct whorl__worker *w, struct whorl_task *t, uint32_t closing)
+ * beginning of this on. Inline, as whorl__leave is. */
+__attribute__((always_inline)) static inline void join_children(struct whorl_scope *s, struct whorl__worker *w,
+                                                                struct whorl_task *t, uint32_t closing)
 {
     bool wait;
-    int err;
+    int err = 0;
 
     whorl__store_relaxed(&t->gate, (uintptr_t)0);
     lock(s);
@@ -336,7 +338,11 @@ static void join_children(struct whorl_scope *s, struct whorl__worker *w, struct
     unlock(s);
     if (!wait)
         return;
-    err = whorl__latch_wait(w, t, &t->gate, "scope", (uintptr_t)s, WHORL__WAIT_LATCH);
+    /* Acquire: pairs with the exchange in whorl__latch_open; the last child has given the lock back. */
+    while (!whorl__load_acquire(&t->gate) && !(err = whorl__cancel_take(t))) {
+        whorl__gate_wait(w, t, "scope", (uintptr_t)s);
+        w = whorl__worker();
+    }
     if (err) {
         stop(s, err == -ETIMEDOUT ? TIMED_OUT : 0, around);
         whorl__latch_wait(whorl__worker(), t, &t->gate, "scope", (uintptr_t)s, WHORL__WAIT_SYNC);
