@@ -45,8 +45,10 @@ int whorl_event_wait(struct whorl_event *e)
     struct whorl__waiter me;
 
     whorl__waiter_init(&me, "whorl_event_wait");
-    if (is_set(e))
+    if (is_set(e)) {
+        whorl__went_on(whorl__worker());
         return 0;
+    }
     whorl__waiters_lock(&e->waiters);
     if (e->set) {
         whorl__waiters_unlock(&e->waiters);

@@ -98,11 +98,11 @@ static __attribute__((noinline)) int lock_slowly(struct whorl_mutex *m, uintptr_
 
 int whorl_mutex_lock_at(struct whorl_mutex *m, const char *where)
 {
-    struct whorl_task *t = whorl__task_here();
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__caller_may_suspend("whorl_mutex_lock", &w);
     uintptr_t me = whorl__lock_holder(t);
 
-    if (__builtin_expect(t && t->traits & WHORL__NO_SUSPEND, 0))
-        whorl__must_not_suspend(t, "whorl_mutex_lock");
+    whorl__went_on(w); /* before it has what others may want */
     if (__builtin_expect(!take(m, me), 0))
         return lock_slowly(m, me, where);
     whorl__store_relaxed(&m->where, where);

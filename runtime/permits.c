@@ -52,9 +52,12 @@ bool whorl__permits_try(struct whorl__permits *p, struct whorl__limits limits, i
 
 int whorl__permits_take(struct whorl__permits *p, struct whorl__limits limits, int64_t n, const char *call, const char *reason)
 {
+    struct whorl__worker *w;
+    struct whorl_task *t = whorl__caller_may_suspend(call, &w);
     struct whorl__waiter me;
 
-    whorl__waiter_init(&me, call);
+    whorl__went_on(w); /* before it has what others may want */
+    whorl__waiter_begin(&me, t);
     me.item = (void *)(intptr_t)n;
     whorl__waiters_lock(&p->waiters);
     if (!p->waiters.first && take(p, limits, n)) {

@@ -34,8 +34,10 @@ int whorl_wait_group_wait(struct whorl_wait_group *g)
 
     whorl__waiter_init(&me, "whorl_wait_group_wait");
     /* Acquire: pairs with the release in whorl_wait_group_done; what was done is visible. */
-    if (whorl__load_acquire(&g->count) == 0 && whorl__waiters_unlocked(&g->waiters))
+    if (whorl__load_acquire(&g->count) == 0 && whorl__waiters_unlocked(&g->waiters)) {
+        whorl__went_on(whorl__worker());
         return 0;
+    }
     whorl__waiters_lock(&g->waiters);
     if (g->count == 0) {
         whorl__waiters_unlock(&g->waiters);

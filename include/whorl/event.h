@@ -34,8 +34,8 @@ WHORL_API void whorl_event_clear(struct whorl_event *event);
 WHORL_API int whorl_event_is_set(struct whorl_event *event);
 
 /* Waits until `event` is set.
- * Returns 0: it was, if perhaps cleared since; -ECANCELED or -ETIMEDOUT: the caller is to stop waiting. Suspends, unless it is set.
- * On an OS thread it blocks that, and always returns 0. */
+ * Returns 0: it was, if perhaps cleared since; -ECANCELED or -ETIMEDOUT: the caller is to stop waiting. Suspends, unless it is set,
+ * and now and then to let others run. On an OS thread it blocks that, and always returns 0. */
 WHORL_API WHORL_MUST_USE int whorl_event_wait(struct whorl_event *event);
 
 WHORL_END_DECLS

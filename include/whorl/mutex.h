@@ -30,7 +30,8 @@ WHORL_BEGIN_DECLS
 
 /* Locks `mutex`. `where` is kept and must live as long as the program (WHORL_HERE).
  * Returns 0; -ECANCELED or -ETIMEDOUT: the caller is to stop waiting, and has not got it. One that is free is locked even then.
- * Suspends, unless it is free. On an OS thread it blocks that, and always returns 0. Aborts when the caller holds it already. */
+ * Suspends, unless it is free, and now and then to let others run. On an OS thread it blocks that, and always returns 0. Aborts
+ * when the caller holds it already. */
 #define whorl_mutex_lock(mutex) whorl_mutex_lock_at((mutex), WHORL_HERE)
 WHORL_API WHORL_MUST_USE int whorl_mutex_lock_at(struct whorl_mutex *mutex, const char *where);
 

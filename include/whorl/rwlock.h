@@ -24,7 +24,8 @@ WHORL_BEGIN_DECLS
 
 /* Locks `lock` to read.
  * Returns 0; -ECANCELED or -ETIMEDOUT: the caller is to stop waiting, and has not got it. One that can be had is locked even then.
- * Suspends, unless it can. On an OS thread it blocks that, and always returns 0. Aborts when the caller has locked it to write. */
+ * Suspends, unless it can, and now and then to let others run. On an OS thread it blocks that, and always returns 0. Aborts when
+ * the caller has locked it to write. */
 WHORL_API WHORL_MUST_USE int whorl_rwlock_lock_read(struct whorl_rwlock *lock);
 
 /* Locks `lock` to read if that can be had at once, and nobody waits. Returns 0, or -EBUSY. Never suspends. Callable from any

@@ -34,7 +34,7 @@ WHORL_API void whorl_semaphore_init_bounded(struct whorl_semaphore *semaphore, s
 
 /* Takes one permit, waiting until it is there.
  * Returns 0; -ECANCELED or -ETIMEDOUT: the caller is to stop waiting, and has taken none. What is there is taken even then.
- * Suspends, unless it is there. On an OS thread it blocks that, and always returns 0. */
+ * Suspends, unless it is there, and now and then to let others run. On an OS thread it blocks that, and always returns 0. */
 WHORL_API WHORL_MUST_USE int whorl_semaphore_acquire(struct whorl_semaphore *semaphore);
 
 /* Takes `count` permits together. Returns also -EINVAL: a bounded one never has so many. Suspends, unless they are there. On an OS

@@ -24,8 +24,8 @@ WHORL_API void whorl_wait_group_add(struct whorl_wait_group *group, size_t count
 /* One of them is. Never suspends. Callable from any thread. Aborts when none was left. */
 WHORL_API void whorl_wait_group_done(struct whorl_wait_group *group);
 
-/* Waits until nothing is left. Returns 0, -ECANCELED or -ETIMEDOUT. Suspends, unless nothing is. On an OS thread it blocks that,
- * and always returns 0. */
+/* Waits until nothing is left. Returns 0, -ECANCELED or -ETIMEDOUT. Suspends, unless nothing is, and now and then to let others
+ * run. On an OS thread it blocks that, and always returns 0. */
 WHORL_API WHORL_MUST_USE int whorl_wait_group_wait(struct whorl_wait_group *group);
 
 WHORL_END_DECLS

@@ -274,3 +274,13 @@ TEST(event, races_of_setting_clearing_and_cancelling_lose_nothing, .timeout = 10
             return;
     }
 }
+
+static void wait_when_it_is_set(void *e)
+{
+    CHECK_EQ(whorl_event_wait(e), 0);
+}
+
+TEST(event, who_never_waits_for_it_lets_others_run)
+{
+    check_lets_others_run(wait_when_it_is_set, &(struct whorl_event){.set = 1});
+}

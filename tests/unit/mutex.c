@@ -349,3 +349,14 @@ TEST(mutex, races_of_locking_and_cancelling_lose_nothing, .timeout = 100)
             return;
     }
 }
+
+static void lock_and_unlock(void *m)
+{
+    CHECK_EQ(whorl_mutex_lock((struct whorl_mutex *)m), 0);
+    whorl_mutex_unlock(m);
+}
+
+TEST(mutex, who_never_waits_for_it_lets_others_run)
+{
+    check_lets_others_run(lock_and_unlock, &(struct whorl_mutex){.word = 0});
+}

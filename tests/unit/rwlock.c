@@ -347,3 +347,14 @@ TEST(rwlock, races_of_locking_and_cancelling_lose_nothing, .timeout = 100)
             return;
     }
 }
+
+static void read_a_while(void *l)
+{
+    CHECK_EQ(whorl_rwlock_lock_read(l), 0);
+    whorl_rwlock_unlock_read(l);
+}
+
+TEST(rwlock, who_never_waits_for_it_lets_others_run)
+{
+    check_lets_others_run(read_a_while, &(struct whorl_rwlock){.writer = 0});
+}

@@ -288,3 +288,17 @@ TEST(semaphore, races_of_taking_giving_and_cancelling_lose_nothing, .timeout = 1
             return;
     }
 }
+
+static void take_and_put_back(void *s)
+{
+    CHECK_EQ(whorl_semaphore_acquire(s), 0);
+    CHECK_EQ(whorl_semaphore_release(s), 0);
+}
+
+TEST(semaphore, who_never_waits_for_it_lets_others_run)
+{
+    struct whorl_semaphore s;
+
+    whorl_semaphore_init(&s, 1);
+    check_lets_others_run(take_and_put_back, &s);
+}

@@ -28,6 +28,34 @@ static inline bool at(whorl_ns time)
     return whorl_now() >= time && whorl_now() < time + 1000 * NULL_TICK;
 }
 
+/* A task that calls `fn` again and again, without ever having to wait, until another one has had its turn. */
+struct rush {
+    void (*fn)(void *object);
+    void *object;
+    bool stopped;
+};
+
+static inline intptr_t stop_rush(void *arg)
+{
+    ((struct rush *)arg)->stopped = true;
+    return 0;
+}
+
+static inline intptr_t run_rush(void *arg)
+{
+    struct rush *r = arg;
+    struct whorl_task *t = whorl_spawn(stop_rush, r);
+
+    while (!r->stopped)
+        r->fn(r->object);
+    return whorl_join(t, NULL);
+}
+
+static inline void check_lets_others_run(void (*fn)(void *), void *object)
+{
+    CHECK_EQ(null_run_real(run_rush, &(struct rush){.fn = fn, .object = object}, NULL), 0);
+}
+
 static inline bool nobody_waits(const struct whorl__waiters *waiters)
 {
     return !waiters->first && !waiters->last && !waiters->locked;

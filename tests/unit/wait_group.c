@@ -114,3 +114,13 @@ TEST(wait_group, mistakes_abort)
 
     check_mistakes(mistakes, sizeof mistakes / sizeof *mistakes);
 }
+
+static void wait_for_nothing(void *g)
+{
+    CHECK_EQ(whorl_wait_group_wait(g), 0);
+}
+
+TEST(wait_group, who_never_waits_for_it_lets_others_run)
+{
+    check_lets_others_run(wait_for_nothing, &(struct whorl_wait_group){.count = 0});
+}
