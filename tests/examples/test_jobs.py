@@ -102,6 +102,10 @@ class Slow(unittest.TestCase):
         self.stopping_ends("/compute")
         self.stopping_ends("/polite", "/polite", "/polite")
 
+    def test_stopping_is_noticed_though_one_worker_is_blocked_and_the_other_computes(self):
+        for _ in range(10):
+            self.stopping_ends("/block", "/polite")
+
 
 if __name__ == "__main__":
     main()
