@@ -51,7 +51,7 @@ struct whorl__worker {
     struct whorl__deque *deques;
     uint32_t deque_count;
     uint32_t credit;
-    whorl_ns yielded; /* when such a task last let the kernel give the processor to another thread */
+    whorl_ns yielded;           /* when such a task last let the kernel give the processor to another thread */
     bool poor;                  /* no stack or record was to be had for a fork, since the last look around */
     struct whorl__deque *aside; /* as the runtime's, of tasks that are bound to this worker; under the same lock */
     struct whorl__stack_cache stacks;

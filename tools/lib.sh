@@ -101,6 +101,6 @@ ensure_packages() {
 # Prints why io_uring is refused and what helps; nothing when it is not. FOLDER takes the compiled probe.
 uring_refusal() {
     mkdir -p "$1"
-    cc -D_GNU_SOURCE -o "$1/uring-probe" tools/uring-probe.c tests/support/uring.c || return
+    cc -D_GNU_SOURCE -Iinclude -o "$1/uring-probe" tools/uring-probe.c tests/support/uring.c || return
     "$1/uring-probe"
 }
