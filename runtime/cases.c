@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What can be selected over: sending to a channel, receiving from one, and joining a task. Times are in select.c. */
+/* What can be selected over: sending to a channel, receiving from one, joining a task, an event, a future. Times are in select.c. */
 #include "runtime/channel.h"
 #include "runtime/select.h"
 #include "runtime/watch.h"
+#include <errno.h>
 #include <stddef.h>
+#include <whorl/event.h>
+#include <whorl/future.h>
 
 /* What has a wait list. */
 
@@ -163,3 +166,58 @@ static void leave_task(struct whorl_case *self, bool chosen)
 }
 
 const struct whorl__case_kind whorl__case_kind_join = {.attempt = attempt_join, .stand = stand_by_task, .leave = leave_task};
+
+/* Events. */
+
+static bool attempt_event(struct whorl_case *self)
+{
+    self->result = 0;
+    return whorl_event_is_set(self->object);
+}
+
+static int stand_by_event(struct whorl_case *self)
+{
+    struct whorl_event *e = self->object;
+
+    whorl__waiters_lock(&e->waiters);
+    return whorl__case_stand(&e->waiters, &e->waiters, self, e->set);
+}
+
+static void leave_event(struct whorl_case *self, bool chosen)
+{
+    struct whorl_event *e = self->object;
+
+    whorl__case_leave(&e->waiters, &e->waiters, self);
+    if (chosen)
+        self->result = 0; /* it was set, if perhaps cleared since */
+}
+
+const struct whorl__case_kind whorl__case_kind_event = {.attempt = attempt_event, .stand = stand_by_event, .leave = leave_event};
+
+/* Futures. */
+
+static bool attempt_future(struct whorl_case *self)
+{
+    self->result = whorl_future_try(self->object, self->item);
+    return self->result != -EINPROGRESS;
+}
+
+static int stand_by_future(struct whorl_case *self)
+{
+    struct whorl_future *f = self->object;
+
+    whorl__waiters_lock(&f->waiters);
+    return whorl__case_stand(&f->waiters, &f->waiters, self, f->state != 0);
+}
+
+static void leave_future(struct whorl_case *self, bool chosen)
+{
+    struct whorl_future *f = self->object;
+
+    whorl__case_leave(&f->waiters, &f->waiters, self);
+    if (chosen)
+        attempt_future(self);
+}
+
+const struct whorl__case_kind whorl__case_kind_future = {
+    .attempt = attempt_future, .stand = stand_by_future, .leave = leave_future};

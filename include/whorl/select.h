@@ -22,6 +22,8 @@
 
 struct whorl__case_kind;
 struct whorl_channel;
+struct whorl_event;
+struct whorl_future;
 struct whorl_queue;
 
 /* One of the things to wait for, made by the functions below. It may be used for several selects, one after the other. */
@@ -31,7 +33,7 @@ struct whorl_case {
     /* The library's. */
     uint32_t turn; /* in the order of looking at them: another's index */
     const struct whorl__case_kind *kind;
-    void *object; /* a channel, a task; for a descriptor, the one that waits for it */
+    void *object; /* a channel, a task, an event; for a descriptor, the one that waits for it */
     void *item;   /* what to send, or where to put what came */
     whorl_ns when;
     int fd, events;
@@ -55,7 +57,7 @@ WHORL_API WHORL_MUST_USE int whorl_try_select(struct whorl_case *cases, size_t c
 
 /* Kinds of cases. */
 extern WHORL_API const struct whorl__case_kind whorl__case_kind_send, whorl__case_kind_recv, whorl__case_kind_join,
-    whorl__case_kind_at;
+    whorl__case_kind_at, whorl__case_kind_event, whorl__case_kind_future;
 
 /* For whorl's own use. Never suspends. */
 static inline struct whorl_case whorl__case(const struct whorl__case_kind *kind, void *object, void *item)
@@ -92,6 +94,19 @@ static inline struct whorl_case whorl_case_get(struct whorl_queue *queue, void *
 static inline struct whorl_case whorl_case_join(struct whorl_task *task, intptr_t *result)
 {
     return whorl__case(&whorl__case_kind_join, task, result);
+}
+
+/* That `event` is set (event.h). `result`: 0. Never suspends. */
+static inline struct whorl_case whorl_case_event(struct whorl_event *event)
+{
+    return whorl__case(&whorl__case_kind_event, event, NULL);
+}
+
+/* That `future` is set (future.h), storing its value in *value (unless NULL). `result`: 0, or the error that it has failed with.
+ * Never suspends. */
+static inline struct whorl_case whorl_case_future(struct whorl_future *future, intptr_t *value)
+{
+    return whorl__case(&whorl__case_kind_future, future, value);
 }
 
 /* That the clock shows `when` (time.h). `result`: 0. Never suspends. */
