@@ -146,7 +146,8 @@ void whorl__blocking_stand_by(struct whorl__runtime *rt)
 {
     whorl_ns nap = NAP_MIN;
 
-    while (whorl__load_seq_cst(&rt->outside) > whorl__load_seq_cst(&rt->joiners) && whorl__fifo_empty(&rt->inbox) && !rt->stop) {
+    while (whorl__load_seq_cst(&rt->outside) > whorl__load_seq_cst(&rt->joiners) && !whorl__anything_from_outside(rt) &&
+           !rt->stop) {
         rt->stood_by += nap;
         nap = take_nap(nap);
         if (rt->ending)

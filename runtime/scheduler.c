@@ -408,8 +408,7 @@ bool whorl__fail_stackless(struct whorl__worker *w)
     return false;
 }
 
-/* Have other threads left something since the workers looked? */
-static bool anything_from_outside(const struct whorl__runtime *rt)
+bool whorl__anything_from_outside(const struct whorl__runtime *rt)
 {
     bool any = !whorl__fifo_empty(&rt->inbox);
 
@@ -422,16 +421,13 @@ static bool anything_from_outside(const struct whorl__runtime *rt)
  * they leave it first, then go. */
 static void pass_time(struct whorl__runtime *rt)
 {
-    uint32_t outside = whorl__load_seq_cst(&rt->outside), joiners = whorl__load_seq_cst(&rt->joiners);
-    bool expected = outside || whorl__load_seq_cst(&rt->visitors) != joiners;
     whorl_ns next = WHORL_NEVER;
+    bool expected;
 
-    if (anything_from_outside(rt))
+    whorl__blocking_stand_by(rt); /* what another thread does takes no time here, and nothing is drawn meanwhile */
+    expected = whorl__load_seq_cst(&rt->outside) || whorl__load_seq_cst(&rt->visitors) != whorl__load_seq_cst(&rt->joiners);
+    if (whorl__load_relaxed(&rt->stop) || whorl__anything_from_outside(rt))
         return;
-    if (outside > joiners) { /* what another thread does takes no time here */
-        whorl__blocking_stand_by(rt);
-        return;
-    }
     for (int i = 0; i < rt->worker_count; i++)
         if (rt->workers[i].timers.next < next)
             next = rt->workers[i].timers.next;

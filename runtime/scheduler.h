@@ -155,6 +155,8 @@ void whorl__stand_back(struct whorl__worker *w, struct whorl_task *t);
 
 /* A worker's life: runs tasks until the runtime stops. */
 void whorl__work(struct whorl__worker *w);
+/* Have other threads left something since the workers looked? For a simulated runtime. */
+bool whorl__anything_from_outside(const struct whorl__runtime *rt);
 /* The life of all of a simulated runtime's workers, or the part of it until the latch is open. */
 void whorl__simulate(struct whorl__runtime *rt, const uintptr_t *until);
 
