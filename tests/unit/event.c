@@ -3,6 +3,9 @@
 #include "sync.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static intptr_t wait_for_it(void *arg)
 {
@@ -163,11 +166,25 @@ static intptr_t gather_crowd(void *arg)
     return 0;
 }
 
+/* Where each guard is a mapping, as before Linux 6.13, some 31,000 stacks are all there are. */
+static bool are_stacks_many(void)
+{
+    const char *disabled = getenv("WHORL_DISABLE");
+    long page = sysconf(_SC_PAGESIZE);
+    void *p = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool guards = CHECK(p != MAP_FAILED) && madvise(p, (size_t)page, 102 /* MADV_GUARD_INSTALL */) == 0;
+
+    munmap(p, (size_t)page);
+    return guards && !(disabled && strstr(disabled, "guard_install"));
+}
+
 /* A million when many seeds are asked for: 4 GB, and half a minute where memory is slow to come. */
 TEST(event, a_million_wait_for_it, .timeout = 100)
 {
-    struct crowd c = {.size = MANY(1000 * (test_seeds(100) < 1000 ? test_seeds(100) : 1000), 2000)};
+    struct crowd c = {.size = MANY(1000 * (test_seeds(50) < 1000 ? test_seeds(50) : 1000), 2000)};
 
+    if (!are_stacks_many() && c.size > 20000)
+        c.size = 20000;
     CHECK_EQ(null_run_real(gather_crowd, &c, NULL), 0);
 }
 
