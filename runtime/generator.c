@@ -213,7 +213,9 @@ static bool stop(struct whorl__worker *w, struct whorl_task *t, struct whorl_gen
         whorl__ready_here(w, standing(g));
     if (whorl__load_relaxed(&p->deque)) /* else it has no forks */
         whorl__strands_cancel(p, WHORL__STOP);
-    await(w, t, WHORL__WAIT_SYNC, g, NULL);
+    /* Who cancelled t in an earlier wait may come so late (C3 of wait.c) that it takes t out of this one. */
+    while (!await(w, t, WHORL__WAIT_SYNC, g, NULL))
+        w = whorl__worker();
     return true;
 }
 
