@@ -312,47 +312,6 @@ TEST(takeover, a_worker_that_took_connections_over_may_be_kept_right_after, .tim
     }
 }
 
-/* The other workers compute, too, but look up now and then: they have nothing to do themselves. */
-
-static intptr_t compute_politely(void *arg)
-{
-    struct scene *scene = arg;
-
-    for (whorl_ns end = real_now() + scene->patience; !__atomic_load_n(&scene->done, __ATOMIC_ACQUIRE) && real_now() < end;)
-        whorl_checkpoint();
-    return 0;
-}
-
-static intptr_t hog_beside_polite_ones(void *arg)
-{
-    struct scene *scene = arg;
-    struct whorl_task *others[8];
-    int count = 0;
-
-    for (int i = 0; i < whorl_workers(); i++) {
-        struct whorl_spawn_options there = {.size = sizeof there, .name = "polite", .pinned = 1, .worker = WHORL_WORKER(i)};
-
-        if (i != scene->place)
-            others[count++] = whorl_spawn_with(compute_politely, scene, &there);
-    }
-    block(scene);
-    for (int i = 0; i < count; i++)
-        CHECK_EQ(whorl_join(others[i], NULL), 0);
-    return 0;
-}
-
-TEST(takeover, workers_that_compute_politely_look_after_one_that_is_blocked, .timeout = 60)
-{
-    NEED_URING();
-    for (int workers = 2; workers <= 4; workers++) {
-        struct scene scene;
-        intptr_t taken = run_beside(hog_beside_polite_ones, NULL, WHORL_SEC(PATIENCE_S), &scene, workers);
-
-        CHECK(scene.done_meanwhile);
-        CHECK(taken >= scene.waiting);
-    }
-}
-
 TEST(takeover, without_the_membarrier_it_takes_longer_but_comes, .timeout = 60)
 {
     struct scene scene;
