@@ -7,7 +7,7 @@
 #include "runtime/current.h"
 #include "runtime/fatal.h"
 #include "runtime/foreign.h"
-#include "runtime/forked.h"
+#include "runtime/fork_child.h"
 #include "runtime/pool.h"
 #include "runtime/runtime.h"
 #include <errno.h>

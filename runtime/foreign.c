@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/foreign.h"
-#include "runtime/forked.h"
+#include "runtime/fork_child.h"
 #include "runtime/inspect.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"

@@ -17,7 +17,7 @@ static struct whorl__record_slab *map_slab(void)
     munmap(memory + before + size, size - before);
     memory += before;
     madvise(memory, size, MADV_NOHUGEPAGE); /* one would make memory of what nobody touches */
-    madvise(memory, size, MADV_WIPEONFORK); /* in the child of a fork(2) there are no tasks, see forked.c */
+    madvise(memory, size, MADV_WIPEONFORK); /* in the child of a fork(2) there are no tasks, see fork_child.c */
     return (struct whorl__record_slab *)memory;
 }
 

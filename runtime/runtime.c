@@ -2,7 +2,7 @@
 #define _GNU_SOURCE /* CPU affinity */
 #include "runtime/runtime.h"
 #include "runtime/foreign.h"
-#include "runtime/forked.h"
+#include "runtime/fork_child.h"
 #include "runtime/inspect.h"
 #include "runtime/monitor.h"
 #include "runtime/overflow.h"

@@ -72,7 +72,7 @@
 #include "runtime/scheduler.h"
 #include "runtime/blocking.h"
 #include "runtime/deadlock.h"
-#include "runtime/forked.h"
+#include "runtime/fork_child.h"
 #include "runtime/pool.h"
 #include <errno.h>
 #include <stddef.h>

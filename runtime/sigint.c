@@ -8,7 +8,7 @@
  *
  * The handler is in place as long as there is a main, the thread too. Both come and go under the lock that forks wait for. */
 #include "runtime/sigint.h"
-#include "runtime/forked.h"
+#include "runtime/fork_child.h"
 #include "runtime/scheduler.h"
 #include <errno.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a task: its record, its handle, its end. */
 #include "runtime/foreign.h"
-#include "runtime/forked.h"
+#include "runtime/fork_child.h"
 #include "runtime/record.h"
 #include "runtime/runtime.h"
 #include "runtime/scheduler.h"

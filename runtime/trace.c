@@ -13,7 +13,7 @@
 #include "runtime/trace.h"
 #include "runtime/atomic.h"
 #include "runtime/fatal.h"
-#include "runtime/forked.h"
+#include "runtime/fork_child.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>

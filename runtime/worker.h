@@ -91,7 +91,7 @@ struct whorl__runtime {
     struct whorl__worker *workers;    /* an array */
     bool asymmetric;                  /* membarrier(2) stands in for the wakers' fence, see scheduler.c */
     bool watch;                       /* there is to be a watcher, see idle.c */
-    struct whorl__runtime *next_dead; /* in the list of forked.c */
+    struct whorl__runtime *next_dead; /* in the list of fork_child.c */
     bool watched_overflows;           /* overflow.c counts us */
     bool played;                      /* simulated, and nobody's for good: who waits from outside plays the workers meanwhile */
     bool playing;                     /* somebody does; under `turn` */

@@ -5,7 +5,7 @@
 #include "runtime/blocking.h"
 #include "runtime/deadlock.h"
 #include "runtime/foreign.h"
-#include "runtime/forked.h"
+#include "runtime/fork_child.h"
 #include "runtime/inspect.h"
 #include "runtime/pool.h"
 #include "runtime/runtime.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What is left of runtimes in the child of a fork(2): nothing, and whoever uses them is told. */
-#ifndef WHORL_RUNTIME_FORKED_H
-#define WHORL_RUNTIME_FORKED_H
+#ifndef WHORL_RUNTIME_FORK_CHILD_H
+#define WHORL_RUNTIME_FORK_CHILD_H
 
 #include "runtime/worker.h"
 

@@ -11,7 +11,7 @@
  * - nothing locked or counted by threads that are not there: a fork waits while a runtime starts or ends.
  *
  * A new runtime can be started in the child, also in the body of what was a task. */
-#include "runtime/forked.h"
+#include "runtime/fork_child.h"
 #include "runtime/current.h"
 #include "runtime/fatal.h"
 #include "runtime/inspect.h"
